@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Load-time constants of a container's programs, in frozen .rodata: the verifier removes what is off.
+ * Written by datapath; one struct per line of Go's datapath.Program. */
+#pragma once
+#include "types.h"
+
+volatile const __u32 SLOT;              /* in the arrays egress and ingress */
+volatile const __u32 IDENTITY;          /* of the container */
+volatile const __u32 NETWORK;           /* number of the network, never 0 */
+volatile const __u32 REVISION;          /* of the policy, never 0 */
+volatile const __u32 HOST_IFINDEX;      /* host-side veth */
+volatile const __u64 CONTAINER_MAC;     /* six bytes in memory order, then two zero bytes */
+volatile const __u64 HOST_MAC;          /* of the host-side veth; ARP and ND answer with it */
+volatile const struct ip ADDRESS4;      /* v4-mapped; zero if none */
+volatile const struct ip ADDRESS6;
+volatile const struct ip GATEWAY4;
+volatile const struct ip GATEWAY6;
+volatile const struct ip SUBNET4;       /* first address */
+volatile const struct ip SUBNET6;
+volatile const __u32 SUBNET4_BITS;      /* prefix length, 0 to 32 */
+volatile const __u32 SUBNET6_BITS;      /* 0 to 128 */
+volatile const __u8 FEATURE_CLOSED;     /* nothing but ARP and ND */
+volatile const __u8 FEATURE_IPV4;
+volatile const __u8 FEATURE_IPV6;
+volatile const __u8 FEATURE_INTERNAL;   /* nothing to or from the world */
+volatile const __u8 FEATURE_MASQUERADE; /* leave by the uplink's address */
+volatile const __u8 FEATURE_SERVICES;   /* translate destinations that are frontends (hairpin) */
+volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replaced; off: everything leaves */
+volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
+volatile const __u16 MASQUERADE_PORT_MIN;   /* host order */
+volatile const __u16 MASQUERADE_PORT_MAX;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Records of the ring buffer events. */
+#pragma once
+#include "types.h"
+
+enum event_type {
+	EVENT_DROP = 1,    /* a packet was dropped; reason says why */
+	EVENT_VERDICT = 2, /* a policy was judged: reason 0 allowed, otherwise denied */
+	EVENT_TRACE = 3,   /* a packet passed an observation point (only while somebody listens) */
+};
+
+enum event_point { /* where */
+	POINT_EGRESS = 1,  /* from a container */
+	POINT_INGRESS = 2, /* to a container */
+	POINT_UPLINK = 3,  /* from an uplink */
+	POINT_SOCKET = 4,  /* cgroup hooks */
+};
+
+struct event {
+	__u64 time;       /* CLOCK_MONOTONIC, ns */
+	struct ip src, dst;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 type;        /* enum event_type */
+	__u8 point;       /* enum event_point */
+	__u8 tcp_flags;
+	__u16 reason;     /* enum drop_reason */
+	__u16 rule;       /* 1-based index into the rules of (slot, revision); 0: no rule, the default */
+	__u32 slot;       /* of the container whose program speaks */
+	__u32 revision;
+	__u32 identity;   /* of the peer */
+	__u32 length;     /* of the packet, bytes */
+	__u8 icmp_type, icmp_code;
+	__u8 family;      /* 4 or 6; 0 if not IP */
+	__u8 reply;       /* 1: a reply of a known flow */
+	__u32 ifindex;
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a compiled policy is asked and what it answers. The global functions policy_egress and policy_ingress of
+ * container.bpf.c are stubs whose instructions Go replaces (datapath/compile). */
+#pragma once
+#include "types.h"
+
+enum policy_class { /* of the peer, when no rule names its identity */
+	CLASS_NETWORK = 0, /* a container of the same network */
+	CLASS_OTHER = 1,   /* a container of another Sluice network */
+	CLASS_HOST = 2,
+	CLASS_WORLD = 3,   /* addr is looked up among the CIDRs of the policy */
+};
+
+struct policy_input {
+	__u32 identity;   /* of the peer */
+	__u32 class;      /* enum policy_class */
+	__u32 proto_port; /* IP protocol << 16 | destination port in host order, or ICMP type << 8 | code */
+	__u32 pad;
+	__u64 addr_hi;    /* peer's v4-mapped address as two numbers in host order, for comparisons */
+	__u64 addr_lo;
+};
+
+/* The answer: rule index << 8 | verdict. */
+enum policy_verdict {
+	VERDICT_DENY = 0,
+	VERDICT_ALLOW = 1,
+};

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Structs that the programs and Go share. Go's copies (internal/abi) are generated from the objects' BTF;
+ * a test compares sizes and offsets. All addresses are v4-mapped (RFC 4291, 2.5.5.2) and in network order. */
+#pragma once
+#include <linux/types.h>
+
+/* An IPv4 or IPv6 address. IPv4 a.b.c.d is ::ffff:a.b.c.d. */
+struct ip {
+	__be32 w[4];
+};
+
+/* Reserved identities; those of labels start at IDENTITY_FIRST. */
+enum identity {
+	IDENTITY_UNKNOWN = 0,
+	IDENTITY_HOST = 1,  /* an address of this host */
+	IDENTITY_WORLD = 2, /* whatever is no endpoint and no host */
+	IDENTITY_INIT = 5,  /* a container whose labels are not known yet */
+	IDENTITY_FIRST = 256,
+};
+
+/* What the map endpoints knows of an address. */
+enum endpoint_flags {
+	ENDPOINT_HOST = 1 << 0,    /* an address of this host: packets to it go to the stack */
+};
+
+struct endpoint {
+	__u32 ifindex;  /* host-side veth; 0 for the host */
+	__u32 identity;
+	__u32 network;  /* number of the Sluice network; 0 for the host */
+	__u32 slot;     /* in the program arrays egress and ingress */
+	__u8 mac[6];    /* of the container */
+	__u16 flags;    /* enum endpoint_flags */
+};
+
+/* One key for both directions: (lo, lo_port) is the smaller end, compared as big-endian bytes.
+ * ICMP echo: both ports are the identifier. Protocols without ports: 0. */
+struct tuple {
+	struct ip lo, hi;
+	__be16 lo_port, hi_port;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+enum flow_flags {
+	FLOW_INITIATOR_LO = 1 << 0, /* the first packet came from tuple.lo */
+	FLOW_REPLIED = 1 << 1,      /* a packet of the other direction was seen */
+	FLOW_FIN_INITIATOR = 1 << 2,
+	FLOW_FIN_RESPONDER = 1 << 3,
+	FLOW_RESET = 1 << 4,
+	FLOW_DNAT = 1 << 5,         /* dnat_*: the destination that the initiator used */
+	FLOW_SNAT = 1 << 6,         /* snat_*: the source that the responder sees */
+	FLOW_ESTABLISHED = 1 << 7,  /* TCP: the handshake is complete */
+};
+
+/* A connection. The tuple holds the initiator's own source and the real (translated) destination.
+ * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
+ * that it judged; it is repeated when either differs from what the program would use now. */
+struct flow {
+	__u32 last;             /* CLOCK_MONOTONIC_COARSE >> 30 of the last packet */
+	__u32 flags;            /* enum flow_flags */
+	__u32 egress_revision;  /* of the initiator's egress policy, 0: never judged */
+	__u32 egress_peer;
+	__u32 ingress_revision; /* of the responder's ingress policy */
+	__u32 ingress_peer;
+	struct ip dnat_addr;
+	struct ip snat_addr;
+	__be16 dnat_port;
+	__be16 snat_port;
+	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
+};
+
+/* Masquerade: external tuple (normalised) -> the container's side. */
+struct nat {
+	struct ip addr;
+	__be16 port;
+	__u16 pad;
+	__u32 last;
+};
+
+/* Frontends: published ports, later services. addr 0.0.0.0 (v4-mapped) or :: means every address of the host. */
+struct service_key {
+	struct ip addr;
+	__be16 port;
+	__u8 proto;
+	__u8 pad;
+};
+
+struct service {
+	struct ip backend;
+	__be16 port;
+	__u16 flags;
+	__u32 id;
+};
+
+/* Fragments: (addresses, id, proto) of a datagram -> the ports that its first fragment named. */
+struct fragment_key {
+	struct ip src, dst;
+	__be32 id;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+struct fragment {
+	__be16 sport, dport;
+	__u32 last;
+};
+
+/* Devices that carry the host's own addresses to others. */
+struct uplink {
+	__be32 addr4;
+	__u32 mtu;
+	struct ip addr6; /* :: if none */
+	__u16 flags;
+	__u16 pad;
+};

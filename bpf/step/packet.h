@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the steps know of the packet in hand. parse fills it; the translating steps keep it true. */
+#pragma once
+#include "../abi/types.h"
+
+enum fragment_part {
+	FRAGMENT_NO = 0,
+	FRAGMENT_FIRST = 1, /* has the ports */
+	FRAGMENT_LATER = 2, /* ports come from the map fragments */
+};
+
+struct packet {
+	struct ip src, dst;  /* as they stand in the packet, v4-mapped */
+	__be16 sport, dport; /* ICMP echo: both the identifier; none: 0 */
+	__u8 family;         /* 4 or 6 */
+	__u8 proto;          /* of the transport, extension headers skipped */
+	__u8 tcp_flags;
+	__u8 icmp_type, icmp_code;
+	__u8 icmp_error;     /* 1: an ICMP error, whose inner packet names the flow */
+	__u8 fragment;       /* enum fragment_part */
+	__u8 ttl;
+	__u16 l3, l4;        /* offsets from the frame's start, bytes */
+	__u32 peer_identity;
+	__u32 peer_network;
+	__u32 peer_slot;
+};

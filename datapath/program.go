@@ -1,0 +1,54 @@
+package datapath
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// Program is everything that a container's pair of programs is made from. Equal values give equal programs.
+type Program struct {
+	Slot        uint32
+	Identity    uint32
+	Network     uint32 // number of the network, not 0
+	Revision    uint32 // of the policy, not 0
+	HostIfindex int
+	HostMAC     net.HardwareAddr
+	MAC         net.HardwareAddr
+	IPv4, IPv6  netip.Prefix // the container's address with its subnet's length; invalid: none
+	Gateway4    netip.Addr   // invalid: none
+	Gateway6    netip.Addr
+	Closed      bool // only ARP and ND pass
+	Internal    bool // nothing to or from the world
+	Masquerade  bool
+	// Egress and Ingress are nil where nothing restricts the direction.
+	Egress, Ingress *policy.Table
+}
+
+// Address is what the map endpoints knows of one address.
+type Address struct {
+	Ifindex  int
+	Identity uint32
+	Network  uint32
+	Slot     uint32
+	MAC      net.HardwareAddr
+	Host     bool
+}
+
+// Veth is one pre-made pair with its two doors attached for Slot. The peer is still in the host's namespace, down.
+type Veth struct {
+	Slot    uint32
+	Host    string // name of the host's side
+	Ifindex int    // of the host's side
+	HostMAC net.HardwareAddr
+	Peer    string // name of the container's side
+}
+
+// LinkConfig is how a veth pair of a container is set up.
+type LinkConfig struct {
+	MAC      net.HardwareAddr
+	MTU      int
+	Addrs    []netip.Addr // the container's, one /32 or /128 route each
+	Gateways []netip.Addr // the network's on the host, preferred sources of those routes
+}
