@@ -2,6 +2,7 @@
 /* What the steps know of the packet in hand. parse fills it; the translating steps keep it true. */
 #pragma once
 #include "../abi/types.h"
+#include "../lib/compiler.h"
 
 enum fragment_part {
 	FRAGMENT_NO = 0,
@@ -23,4 +24,10 @@ struct packet {
 	__u32 peer_identity;
 	__u32 peer_network;
 	__u32 peer_slot;
+	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
+	__u32 rule;          /* rule that gave the last verdict, 1-based; 0: none */
+	__u8 reply;          /* 1: a reply of a known flow */
+	__u8 direction;      /* enum direction of the program */
+	__u8 source_is_lo;   /* 1: src is tuple.lo */
+	__u8 pad;
 };
