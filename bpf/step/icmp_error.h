@@ -9,6 +9,8 @@
  * and the inner header (inner checksums included). 0 or the drop reason (ICMP_UNRELATED). */
 RARE int icmp_error_relate(struct __sk_buff *skb, struct packet *p, int leave)
 {
+	opaque(skb);
+	opaque(leave);
 	if (!p)
 		return DROP_INVALID;
 	return DROP_ICMP_UNRELATED;

@@ -11,6 +11,7 @@
  * Answers the TC action, or the negative drop reason. */
 RARE int masquerade_and_leave(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
+	opaque(skb);
 	if (!p || !f)
 		return -DROP_INVALID;
 	return -DROP_NO_ROUTE;

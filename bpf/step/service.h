@@ -15,6 +15,7 @@ struct translation {
  * sender itself, the source becomes the gateway and FLOW_HAIRPIN is set too. 0 (also: no frontend) or the drop reason. */
 RARE int service_translate(struct __sk_buff *skb, struct packet *p, struct translation *t)
 {
+	opaque(skb);
 	if (!p || !t)
 		return 0;
 	t->flags = 0;
@@ -26,6 +27,7 @@ RARE int service_translate(struct __sk_buff *skb, struct packet *p, struct trans
  * before a tail call. 0 or the drop reason. */
 RARE int reply_untranslate(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
+	opaque(skb);
 	if (!p || !f)
 		return 0;
 	return 0;

@@ -16,6 +16,9 @@ enum icmp_answer {
  * Answers the TC action, or the negative reason if none was made. */
 RARE int send_icmp_error(struct __sk_buff *skb, struct packet *p, enum icmp_answer answer, __u32 mtu)
 {
+	opaque(skb);
+	opaque(answer);
+	opaque(mtu);
 	if (!p)
 		return -DROP_INVALID;
 	return -DROP_NO_ENDPOINT;
