@@ -78,7 +78,7 @@ func (a *assembler) loadData(dst asm.Register, offset uint32) {
 }
 
 // finish resolves the jumps.
-func (a *assembler) finish(data []byte) (*Function, error) {
+func (a *assembler) finish() (*Function, error) {
 	for _, j := range a.jumps {
 		to := a.target[j.to]
 		if to < 0 {
@@ -90,5 +90,5 @@ func (a *assembler) finish(data []byte) (*Function, error) {
 		}
 		a.insns[j.insn].Offset = int16(offset)
 	}
-	return &Function{insns: a.insns, loads: a.loads, data: data}, nil
+	return &Function{insns: a.insns, loads: a.loads}, nil
 }

@@ -19,21 +19,22 @@ type Function struct {
 	insns asm.Instructions
 	// loads are the indices of the instructions that load the address of the data.
 	loads []int
-	data  []byte
 }
 
-// Compile compiles t. Tables whose tree has more than limit instructions get the searching form; limit 0 means
-// DefaultLimit, a negative limit always searches.
-func Compile(t *policy.Table, limit int) (*Function, error) {
+// Compile compiles t. A table whose tree has more than limit instructions gets the searching form, and data is what it
+// searches: the value of a one-element array map; for a tree data is nil. Limit 0 means DefaultLimit, a negative limit
+// always searches.
+func Compile(t *policy.Table, limit int) (f *Function, data []byte, err error) {
 	if limit == 0 {
 		limit = DefaultLimit
 	}
 	n, err := normalise(t)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if n.treeSize() <= min(limit, maxTree) {
-		return compileTree(n)
+		f, err = compileTree(n)
+		return f, nil, err
 	}
 	return compileSearch(n)
 }
@@ -41,12 +42,9 @@ func Compile(t *policy.Table, limit int) (*Function, error) {
 // Len is the number of instruction slots of the function (a 64-bit load takes two).
 func (f *Function) Len() int { return int(f.insns.Size() / asm.InstructionSize) }
 
-// Data is what the function searches: the value of a one-element array map, or nil for a tree. It must not be changed.
-func (f *Function) Data() []byte { return f.data }
-
 // Instructions returns a copy of the function's instructions under the metadata of stub, the first instruction of the
 // function that it replaces: its symbol, its BTF and its source line, which the kernel demands of a function's start.
-// data is the map that holds Data; it is not used by a tree.
+// data is the map that holds what Compile returned beside the function; a tree does not use it.
 func (f *Function) Instructions(stub asm.Instruction, data asm.FDer) (asm.Instructions, error) {
 	out := make(asm.Instructions, len(f.insns))
 	copy(out, f.insns)

@@ -16,11 +16,11 @@ func TestPrivilegedAnswers(t *testing.T) {
 				for seed := range uint64(8) {
 					r := rand.New(rand.NewPCG(seed, uint64(s.identities)))
 					table := randomTable(r, s)
-					f, err := Compile(table, limit)
+					f, data, err := Compile(table, limit)
 					if err != nil {
 						t.Fatal(err)
 					}
-					p := load(t, f)
+					p := load(t, f, data)
 					for range 400 {
 						q := randomQuestion(r, table)
 						if got, want := ask(t, p, q), evaluate(table, q); got != want {

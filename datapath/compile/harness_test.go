@@ -60,7 +60,7 @@ func evaluate(t *policy.Table, q question) uint32 {
 }
 
 // load loads a classifier that passes the first 32 bytes of its packet to the function and returns its answer.
-func load(t testing.TB, f *Function) *ebpf.Program {
+func load(t testing.TB, f *Function, content []byte) *ebpf.Program {
 	t.Helper()
 	u32 := &btf.Int{Name: "u32", Size: 4}
 	input := &btf.Struct{Name: "policy_input", Size: 32, Members: []btf.Member{
@@ -86,8 +86,8 @@ func load(t testing.TB, f *Function) *ebpf.Program {
 	stub := btf.WithFuncMetadata(asm.Return(), fn("policy_egress", btf.GlobalFunc, input)).
 		WithSymbol("policy_egress").WithSource(asm.Comment("policy"))
 	var data *ebpf.Map
-	if f.Data() != nil {
-		data = frozen(t, f.Data())
+	if content != nil {
+		data = frozen(t, content)
 		defer data.Close()
 	}
 	spliced, err := f.Instructions(stub, data)

@@ -39,7 +39,7 @@ type array struct {
 	size   int    // of an element, bytes
 }
 
-func compileSearch(n *normal) (*Function, error) {
+func compileSearch(n *normal) (*Function, []byte, error) {
 	data, peers, world4, world6, ports := layOut(n)
 	a := &assembler{}
 	fail, ask := a.newLabel(), a.newLabel()
@@ -64,7 +64,8 @@ func compileSearch(n *normal) (*Function, error) {
 	a.emit(asm.LoadMem(asm.R0, regBase, 8, asm.Word), asm.Return())
 	a.place(fail)
 	a.answer(answer(policy.Deny))
-	return a.finish(data)
+	f, err := a.finish()
+	return f, data, err
 }
 
 // searchClasses leaves the profile of a peer that is not listed in regA.

@@ -57,7 +57,7 @@ func compileTree(n *normal) (*Function, error) {
 	}
 	a.place(fail)
 	a.answer(answer(policy.Deny))
-	return a.finish(nil)
+	return a.finish()
 }
 
 // peers emits the tree over the identities: halving, then one test for equality.
