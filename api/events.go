@@ -60,9 +60,15 @@ type Party struct {
 	Entity      string            `json:"entity,omitempty"` // host or world
 }
 
+// Where events are lost.
+const (
+	LostKernel     = "kernel"     // the ring buffer was full
+	LostSubscriber = "subscriber" // this reader was too slow
+)
+
 // Lost says how many events are missing and why.
 type Lost struct {
-	Where string `json:"where"` // kernel: the ring buffer was full; subscriber: this reader was too slow
+	Where string `json:"where"` // LostKernel or LostSubscriber
 	Count uint64 `json:"count"`
 }
 
