@@ -118,16 +118,17 @@ func (t *template) constants(values map[string][]byte) (*ebpf.Map, error) {
 // frozenMap makes an array of one value that nobody can change, so that the verifier takes its contents for constants.
 func frozenMap(name string, data []byte) (*ebpf.Map, error) {
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(data)),
-		MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG})
+		MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
+		Contents: []ebpf.MapKV{{Key: uint32(0), Value: data}}})
 	if err != nil {
 		return nil, fmt.Errorf("create map %s: %w", name, err)
 	}
-	if err = m.Put(uint32(0), data); err == nil {
-		err = m.Freeze()
+	if name == constantsMap {
+		return m, nil // NewMap has frozen it, for its name's sake
 	}
-	if err != nil {
+	if err := m.Freeze(); err != nil {
 		m.Close()
-		return nil, fmt.Errorf("fill map %s: %w", name, err)
+		return nil, fmt.Errorf("freeze map %s: %w", name, err)
 	}
 	return m, nil
 }
