@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Load-time constants of a container's programs, in frozen .rodata: the verifier removes what is off.
- * Written by datapath; one struct per line of Go's datapath.Program. */
+/* Load-time constants of a program, in frozen .rodata: the verifier removes what is off. Written by datapath from Go's
+ * datapath.Program. In uplink.bpf.c those of a container stay 0. */
 #pragma once
 #include "types.h"
 
+volatile const __u32 DOOR_SLOT;         /* of the doors: the slot that they lead to */
 volatile const __u32 SLOT;              /* in the arrays egress and ingress */
 volatile const __u32 IDENTITY;          /* of the container */
 volatile const __u32 NETWORK;           /* number of the network, never 0 */
