@@ -34,14 +34,6 @@ func bpffs(t testing.TB) string {
 	return dir
 }
 
-func testObjects(t testing.TB) Objects {
-	b, err := os.ReadFile("/tmp/loader/container.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Objects{Container: b}
-}
-
 // smallMaps keeps tests from taking 60 MB of kernel memory each.
 var smallMaps = map[string]uint32{"flows_tcp": 1024, "flows_any": 1024, "nat": 1024}
 
@@ -49,7 +41,7 @@ func openLoader(t testing.TB, dir string) *Loader {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	l, err := Open(testObjects(t), Options{PinDir: dir, MapSizes: smallMaps, Log: log})
+	l, err := Open(Options{PinDir: dir, MapSizes: smallMaps, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,11 +108,19 @@ func (t *template) constants(values map[string][]byte) (*ebpf.Map, error) {
 	for name, value := range values {
 		v, ok := t.vars[name]
 		if !ok || int(v.size) != len(value) {
-			return nil, fmt.Errorf("object %s has no constant %s of %d bytes", t.name, name, len(value))
+			return nil, t.lacks(fmt.Sprintf("constant %s of %d bytes", name, len(value)))
 		}
 		copy(data[v.offset:v.offset+v.size], value)
 	}
 	return frozenMap(constantsMap, data)
+}
+
+// lacks is the error of an object that is not what this package was built for.
+func (t *template) lacks(what string) error {
+	if len(t.programs) == 0 {
+		return fmt.Errorf("object %s is not embedded; run make bpf before go build", t.name)
+	}
+	return fmt.Errorf("object %s has no %s", t.name, what)
 }
 
 // frozenMap makes an array of one value that nobody can change, so that the verifier takes its contents for constants.
@@ -137,7 +145,7 @@ func frozenMap(name string, data []byte) (*ebpf.Map, error) {
 func (t *template) load(name string, constants *ebpf.Map, tables map[string]*table) (*ebpf.Program, error) {
 	b := t.programs[name]
 	if b == nil {
-		return nil, fmt.Errorf("object %s has no program %s", t.name, name)
+		return nil, t.lacks("program " + name)
 	}
 	insns := slices.Clone(b.spec.Instructions)
 	for _, i := range b.constants {
