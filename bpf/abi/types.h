@@ -108,12 +108,19 @@ struct budget {
 	__u32 lost;     /* events that were not written since the start */
 };
 
-/* Masquerade: external tuple (normalised) -> the container's side. */
+enum nat_flags {
+	NAT_SOURCE = 1 << 0,      /* masquerade: the container opened the flow, the tuple has its masquerade port */
+	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend, addr is the backend */
+};
+
+/* A translated flow: the tuple as the other end sees it (normalised) -> the container's side. A published port's
+ * entry outlives its frontend; it is void when the container's veth is no longer the one of ifindex. */
 struct nat {
 	struct ip addr;
 	__be16 port;
-	__u16 pad;
-	__u32 last;
+	__u16 flags;   /* enum nat_flags */
+	__u32 last;    /* as flow.last */
+	__u32 ifindex; /* host-side veth of the container */
 };
 
 /* Frontends: published ports, later services. addr 0.0.0.0 (v4-mapped) or :: means every address of the host. */
@@ -152,5 +159,19 @@ struct uplink {
 	__u32 mtu;
 	struct ip addr6; /* :: if none */
 	__u16 flags;
+	__u16 pad;
+};
+
+/* What a process of the host connected or sent to: (its socket, backend) -> the frontend that it named. */
+struct socket_service_key {
+	__u64 cookie;
+	struct ip backend;
+	__be16 port;
+	__u16 pad[3];
+};
+
+struct socket_service {
+	struct ip addr;
+	__be16 port;
 	__u16 pad;
 };

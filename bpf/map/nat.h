@@ -3,9 +3,9 @@
 #include "../abi/types.h"
 #include "../lib/compiler.h"
 
-/* Key: normalised tuple of a masqueraded flow as the outside sees it. Value: the container's address and port.
- * Writer: the program egress (step masquerade); datapath/maps removes the expired.
- * Reader: the programs egress, from_uplink, to_uplink. */
+/* Key: normalised tuple of a translated flow as its other end sees it. Value: the container's address and port.
+ * Writer: the programs egress (steps masquerade and service) and from_uplink; datapath/maps removes the expired.
+ * Reader: the same. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 131072);
