@@ -5,19 +5,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
-)
 
-func privileged(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
+	"github.com/sluice-net/sluice/internal/testutil"
+)
 
 // bpffs mounts a BPF file system of the test's own and returns its directory.
 func bpffs(t testing.TB) string {
@@ -60,7 +54,7 @@ func sample(slot uint32) Program {
 }
 
 func TestPrivilegedReplace(t *testing.T) {
-	privileged(t)
+	testutil.Privileged(t)
 	l := openLoader(t, bpffs(t))
 	p := sample(7)
 	if err := l.Replace(context.Background(), p); err != nil {
@@ -76,7 +70,7 @@ func TestPrivilegedReplace(t *testing.T) {
 }
 
 func BenchmarkPrivilegedReplace(b *testing.B) {
-	privileged(b)
+	testutil.Privileged(b)
 	l := openLoader(b, bpffs(b))
 	for b.Loop() {
 		if err := l.Replace(context.Background(), sample(7)); err != nil {
