@@ -1,8 +1,8 @@
 # The commands of the project; `make help` lists them.
 CLANG  ?= clang
-BPFOBJ := datapath/obj/container.o datapath/obj/uplink.o datapath/obj/socket.o
+BPFOBJ := $(patsubst bpf/%.bpf.c,datapath/obj/%.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: build bpf help
+.PHONY: build bpf generate help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
@@ -14,3 +14,6 @@ datapath/obj/%.o: bpf/%.bpf.c $(wildcard bpf/*/*.h)
 
 build: bpf ## build bin/sluiced and bin/sluice
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/sluiced ./cmd/sluice
+
+generate: ## write internal/abi and docs/reference from bpf/
+	go run ./internal/gen -clang $(CLANG)
