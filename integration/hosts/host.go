@@ -66,7 +66,7 @@ func Up(dir string, engine Engine, bin string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make test host: %w", err)
 	}
-	err = poll(10*time.Second, func() error {
+	err = Poll(10*time.Second, func() error {
 		select {
 		case <-exited:
 			return permanent{fmt.Errorf("it ended early:\n%s", h.Log("host.log"))}
@@ -90,7 +90,7 @@ func (h *Host) Close() error {
 	if err := syscall.Kill(h.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("close host %s: %w", h.Name, err)
 	}
-	err := poll(10*time.Second, func() error { return removeGroups("/sys/fs/cgroup", h.Name) })
+	err := Poll(10*time.Second, func() error { return removeGroups("/sys/fs/cgroup", h.Name) })
 	if err != nil {
 		return fmt.Errorf("close host %s: %w", h.Name, err)
 	}
@@ -219,8 +219,8 @@ func removeGroups(root, name string) error {
 // permanent is an error that polling does not outlast.
 type permanent struct{ error }
 
-// poll calls ready until it succeeds, and returns its last error when the time is over.
-func poll(timeout time.Duration, ready func() error) error {
+// Poll calls ready until it succeeds, and returns its last error when the time is over.
+func Poll(timeout time.Duration, ready func() error) error {
 	deadline := time.Now().Add(timeout)
 	for {
 		err := ready()
