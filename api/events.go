@@ -46,19 +46,29 @@ type Event struct {
 
 // Party is one end of a packet, or the endpoint whose program speaks.
 type Party struct {
-	Addr      netip.Addr        `json:"addr,omitzero"`
-	Port      uint16            `json:"port,omitempty"`
-	Endpoint  string            `json:"endpoint,omitempty"` // id
-	Container string            `json:"container,omitempty"`
-	Network   string            `json:"network,omitempty"`
-	Identity  uint32            `json:"identity,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Entity    string            `json:"entity,omitempty"` // host or world
+	Addr      netip.Addr `json:"addr,omitzero"`
+	Port      uint16     `json:"port,omitempty"`
+	Endpoint  string     `json:"endpoint,omitempty"` // id
+	Container string     `json:"container,omitempty"`
+	// ContainerID is Docker's, Project and Service are compose's.
+	ContainerID string            `json:"containerID,omitempty"`
+	Project     string            `json:"project,omitempty"`
+	Service     string            `json:"service,omitempty"`
+	Network     string            `json:"network,omitempty"`
+	Identity    uint32            `json:"identity,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Entity      string            `json:"entity,omitempty"` // host or world
 }
+
+// Where events are lost.
+const (
+	LostKernel     = "kernel"     // the ring buffer was full
+	LostSubscriber = "subscriber" // this reader was too slow
+)
 
 // Lost says how many events are missing and why.
 type Lost struct {
-	Where string `json:"where"` // kernel: the ring buffer was full; subscriber: this reader was too slow
+	Where string `json:"where"` // LostKernel or LostSubscriber
 	Count uint64 `json:"count"`
 }
 
@@ -68,7 +78,7 @@ type Lost struct {
 type EventFilter struct {
 	Types     []string `json:"types,omitempty"`
 	Verdicts  []string `json:"verdicts,omitempty"`
-	Endpoints []string `json:"endpoints,omitempty"` // either end: endpoint id or prefix, container's name or id
+	Endpoints []string `json:"endpoints,omitempty"` // either end: id or prefix, container, service or project/service
 	Protocols []string `json:"protocols,omitempty"`
 	Ports     []uint16 `json:"ports,omitempty"`     // either end
 	Addresses []string `json:"addresses,omitempty"` // either end: address or CIDR

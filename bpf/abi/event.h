@@ -16,6 +16,18 @@ enum event_point { /* where */
 	POINT_SOCKET = 4,  /* cgroup hooks */
 };
 
+/* What somebody listens to (map observers). Drops and denied verdicts are always written, within the budget. */
+enum observer_flags {
+	OBSERVER_TRACES = 1 << 0,
+	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
+};
+
+/* Events that one CPU may write in a second, and at once. */
+enum event_rate {
+	EVENT_RATE = 1000, /* drops; verdicts */
+	EVENT_TRACES_RATE = 10000,
+};
+
 struct event {
 	__u64 time;       /* CLOCK_MONOTONIC, ns */
 	struct ip src, dst;
