@@ -4,13 +4,13 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 UNITDIR ?= /etc/systemd/system
 NEED    := contrib/scripts/need.sh
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+RELEASE ?=
 
 BPFOBJ  := $(patsubst bpf/%.bpf.c,datapath/obj/%.o,$(wildcard bpf/*.bpf.c))
 BPFDEPS := $(wildcard bpf/*/*.h)
 INCLUDE := -I/usr/include/$(shell uname -m)-linux-gnu
 GO      := CGO_ENABLED=0 go
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w $(if $(RELEASE),-X github.com/sluice-net/sluice/api.release=$(RELEASE))
 
 .DEFAULT_GOAL := help
 .PHONY: help build bpf generate lint test test-unit test-packet test-netns test-docker test-kernel bench run stop man \
@@ -31,8 +31,8 @@ datapath/obj/%.o: bpf/%.bpf.c $(BPFDEPS) | need-build
 need-%:
 	@$(NEED) $*
 
-generate: bpf ## regenerate the Go and the documentation that come from other sources
-	go generate ./...
+generate: need-build ## write internal/abi and docs/reference from bpf/
+	go run ./internal/gen -clang $(CLANG)
 
 lint: bpf ## check formatting, go vet, the import law, documentation and lengths
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

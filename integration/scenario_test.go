@@ -83,7 +83,9 @@ func (p *pool) setup(env *testscript.Env) error {
 		name, value, _ := strings.Cut(v, "=")
 		env.Setenv(name, value)
 	}
-	env.Setenv("IMAGE", hosts.Image)
+	if err := writeWrappers(env, s.host); err != nil {
+		return err
+	}
 	env.Setenv("STATE", s.host.StateDir())
 	t := env.T()
 	env.Defer(func() {
@@ -96,6 +98,25 @@ func (p *pool) setup(env *testscript.Env) error {
 			t.Fatal(err)
 		}
 	})
+	return nil
+}
+
+// writeWrappers puts the commands in-host, in-outside and in-far in PATH, for what scripts run in the background with
+// exec. They don't enter the host's processes: that needs a fork, and then a signal would not reach the program.
+func writeWrappers(env *testscript.Env, h *hosts.Host) error {
+	dir := filepath.Join(env.WorkDir, ".bin")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	env.Setenv("PATH", dir+":"+env.Getenv("PATH"))
+	enter := fmt.Sprintf("exec nsenter -t %d -m -n -u -i -- ", h.PID())
+	for name, inside := range map[string]string{
+		"in-host": `"$@"`, "in-outside": `ip netns exec outside "$@"`, "in-far": `ip netns exec far "$@"`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+enter+inside+"\n"), 0o755); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

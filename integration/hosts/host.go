@@ -55,7 +55,7 @@ func Up(dir string, engine Engine, bin string) (*Host, error) {
 		Name: fmt.Sprintf("sluice-%d-%d", os.Getpid(), hostNumber.Add(1)),
 	}
 	h.holder = exec.Command("unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
-		"--mount-proc", "bash", "-c", initScript, "init.sh", dir, h.Name)
+		"--mount-proc", "bash", "-c", initScript, "init.sh", dir, h.Name, filepath.Join(bin, "probe"))
 	log, err := h.log("host.log")
 	if err != nil {
 		return nil, err
@@ -99,6 +99,9 @@ func (h *Host) Close() error {
 	}
 	return nil
 }
+
+// PID is the host's first process, as the machine sees it.
+func (h *Host) PID() int { return h.pid }
 
 // Args returns the command that runs argv in the host, in the directory wd.
 func (h *Host) Args(wd string, argv ...string) []string {

@@ -95,15 +95,18 @@ func pins(text string) []string {
 	return all
 }
 
-// items turns a JSON list into a line for each item.
+// items names what a JSON list of endpoints or ports has, without what changes by itself.
 func items(text string) []string {
-	var list []json.RawMessage
+	var list []struct {
+		Container, Network, IPv4, IPv6, Protocol string
+		HostPort                                 int
+	}
 	all := []string{}
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return append(all, strings.TrimSpace(text))
 	}
 	for _, item := range list {
-		all = append(all, string(item))
+		all = append(all, fmt.Sprintf("%+v", item))
 	}
 	sort.Strings(all)
 	return all
