@@ -1,6 +1,6 @@
 # The commands of the project; `make help` lists them.
 CLANG  ?= clang
-BPFOBJ := datapath/obj/container.o datapath/obj/uplink.o datapath/obj/socket.o
+BPFOBJ := $(patsubst bpf/%.bpf.c,datapath/obj/%.o,$(wildcard bpf/*.bpf.c))
 
 .PHONY: build bpf help
 help: ## list the targets

@@ -22,6 +22,12 @@ enum observer_flags {
 	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
 };
 
+/* Events that one CPU may write in a second, and at once. */
+enum event_rate {
+	EVENT_RATE = 1000, /* drops; verdicts */
+	EVENT_TRACES_RATE = 10000,
+};
+
 struct event {
 	__u64 time;       /* CLOCK_MONOTONIC, ns */
 	struct ip src, dst;

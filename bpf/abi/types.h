@@ -148,7 +148,9 @@ struct fragment_key {
 
 struct fragment {
 	__be16 sport, dport;
-	__u32 last;
+	__u8 icmp_type;
+	__u8 pad[3];
+	__u32 last; /* as in struct flow */
 };
 
 /* Devices that carry the host's own addresses to others. */

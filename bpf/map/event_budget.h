@@ -3,11 +3,11 @@
 #include "../abi/types.h"
 #include "../lib/compiler.h"
 
-/* Key: 0. Value: how many events this CPU may still write, so that a flood cannot fill the ring and burn its reader.
+/* Key: enum event_type. Value: how many of these events this CPU may still write, so that a flood cannot fill the ring and burn its reader.
  * Writer and reader: every program that writes events. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 4);
 	__type(key, __u32);
 	__type(value, struct budget);
 } event_budget SEC(".maps");

@@ -16,15 +16,16 @@ STEP int inner_tuple(const struct inner *in, struct tuple *key)
  * as destination of the error, becomes the container. 0 or the drop reason. */
 STEP int icmp_error_enter(struct __sk_buff *skb, struct packet *p, struct inner *in, struct nat *n)
 {
-	struct ip addr = n->addr;
-	__be16 port = n->port;
-	int reason = inner_rewrite(skb, p, in, END_SOURCE, &addr, port);
+	int reason;
 
-	in->src = addr;
-	in->sport = port;
+	in->new_addr = n->addr;
+	in->new_port = n->port;
+	reason = inner_rewrite(skb, p, in, END_SOURCE);
+	in->src = in->new_addr;
+	in->sport = in->new_port;
 	if (in->proto == IPPROTO_ICMP || in->proto == IPPROTO_ICMPV6)
-		in->dport = port;
-	return reason ?: rewrite(skb, p, END_DESTINATION, &addr, 0);
+		in->dport = in->new_port;
+	return reason ?: rewrite(skb, p, END_DESTINATION, &in->new_addr, 0);
 }
 
 /* The error is about a packet of flow f as the container saw it, and its sender saw other addresses: gives the inner
@@ -32,16 +33,16 @@ STEP int icmp_error_enter(struct __sk_buff *skb, struct packet *p, struct inner 
 STEP int icmp_error_leave(struct __sk_buff *skb, struct packet *p, struct inner *in, struct flow *f, int sender_is_lo)
 {
 	int to_initiator = !!(f->flags & FLOW_INITIATOR_LO) == sender_is_lo;
-	__be16 port = to_initiator ? f->dnat_port : f->snat_port;
-	struct ip addr = to_initiator ? f->dnat_addr : f->snat_addr;
 	int reason;
 
 	if (!(f->flags & (to_initiator ? FLOW_DNAT : FLOW_SNAT)))
 		return 0;
-	reason = inner_rewrite(skb, p, in, END_DESTINATION, &addr, port);
+	in->new_addr = to_initiator ? f->dnat_addr : f->snat_addr;
+	in->new_port = to_initiator ? f->dnat_port : f->snat_port;
+	reason = inner_rewrite(skb, p, in, END_DESTINATION);
 	if (reason || !ip_equal(&p->src, &in->dst))
 		return reason;
-	return rewrite(skb, p, END_SOURCE, &addr, 0);
+	return rewrite(skb, p, END_SOURCE, &in->new_addr, 0);
 }
 
 /* Accepts an ICMP error (p->icmp_error) whose inner packet is of a known flow. If leave, the packet goes to a

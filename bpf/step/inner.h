@@ -14,6 +14,8 @@ struct inner {
 	__u16 sum;           /* offset of the transport's checksum; 0: none, or cut off */
 	__u8 proto;
 	__u8 family;
+	__be16 new_port;     /* what inner_rewrite writes */
+	struct ip new_addr;
 };
 
 STEP int inner_ipv4(struct __sk_buff *skb, struct inner *in)
@@ -155,21 +157,21 @@ STEP long inner_transport_sum(struct __sk_buff *skb, const struct inner *in, __u
 	return inner_sum(skb, in->sum, icmp_sum, diff);
 }
 
-/* Gives one end of the packet inside the ICMP error p another address and port. 0 or DROP_REWRITE. */
-RARE int inner_rewrite(struct __sk_buff *skb, struct packet *p, struct inner *in, enum packet_end end,
-		       struct ip *addr, __u16 port)
+/* Gives one end of the packet inside the ICMP error p the address in->new_addr and the port in->new_port. 0 or
+ * DROP_REWRITE. */
+RARE int inner_rewrite(struct __sk_buff *skb, struct packet *p, struct inner *in, enum packet_end end)
 {
-	__u32 icmp_sum;
-	__be16 old_port;
+	__be16 old_port, port;
 	struct ip from, to;
+	__u32 words[2], icmp_sum;
 	__s64 diff;
 	long err;
-	__u32 words[2];
 
-	if (!p || !in || !addr)
+	if (!p || !in)
 		return DROP_REWRITE;
 	icmp_sum = p->l4 + offsetof(struct icmp6hdr, icmp6_cksum);
-	to = *addr;
+	to = in->new_addr;
+	port = in->new_port;
 	from = end == END_SOURCE ? in->src : in->dst;
 	old_port = end == END_SOURCE ? in->sport : in->dport;
 	diff = bpf_csum_diff(from.w, sizeof(from), to.w, sizeof(to), 0);

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The way out to the world. */
 #pragma once
-#include <sys/socket.h>
 #include "../map/uplinks.h"
 #include "nat_port.h"
 #include "rewrite.h"
+#include "service.h"
 #include "unreachable.h"
+
+enum address_family { /* <sys/socket.h> wants a C library for the target */
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
 
 /* Length of one packet on the wire without the Ethernet header: of a segment if the device is to cut it (GSO). */
 STEP __u32 wire_length(struct __sk_buff *skb, const struct packet *p)
@@ -66,40 +71,46 @@ STEP int mapping_stands(const struct packet *p, const struct flow *f, __u32 ifin
 	return p->proto == IPPROTO_TCP || (f->masquerade_ifindex == ifindex && ip_equal(&f->snat_addr, addr));
 }
 
+STEP void nat_request_start(struct nat_request *r, const struct packet *p)
+{
+	r->inner.addr = p->src;
+	r->inner.port = p->sport;
+	r->inner.flags = NAT_SOURCE;
+	r->inner.last = now();
+	r->inner.ifindex = HOST_IFINDEX;
+	r->found = 0;
+}
+
 /* Gives the packet the uplink's address and a port. 0 or the drop reason. */
 RARE int masquerade(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 ifindex)
 {
-	struct nat_request r = {};
-	int reason = 0;
+	struct nat_search s = { .skb = skb, .p = p };
+	__u32 zero = 0;
+	int reason;
 
-	if (!p || !f)
+	s.r = bpf_map_lookup_elem(&nat_scratch, &zero);
+	if (!p || !f || !s.r)
 		return DROP_INVALID;
 	if (!FEATURE_MASQUERADE)
 		return 0;
-	r.skb = skb;
-	r.p = p;
-	r.inner.addr = p->src;
-	r.inner.port = p->sport;
-	r.inner.flags = NAT_SOURCE;
-	r.inner.last = now();
-	r.inner.ifindex = HOST_IFINDEX;
-	reason = uplink_address(p, ifindex, &r.addr);
-	if (reason && !(f->flags & FLOW_SNAT))
+	nat_request_start(s.r, p);
+	reason = uplink_address(p, ifindex, &s.r->addr);
+	if (mapping_stands(p, f, ifindex, &s.r->addr)) {
+		s.r->addr = f->snat_addr;
+		s.r->found = nat_take(&s, f->snat_port);
+	} else if (reason) {
 		return reason;
-	if (mapping_stands(p, f, ifindex, &r.addr)) {
-		r.addr = f->snat_addr;
-		r.found = nat_take(&r, f->snat_port);
 	}
-	if (!r.found) {
-		reason = reason ?: nat_port_choose(&r);
+	if (!s.r->found) {
+		reason = reason ?: nat_port_choose(&s);
 		if (reason)
 			return reason;
-		f->snat_addr = r.addr;
-		f->snat_port = r.port;
+		f->snat_addr = s.r->addr;
+		f->snat_port = s.r->port;
 		f->masquerade_ifindex = ifindex;
 		__sync_fetch_and_or(&f->flags, FLOW_SNAT);
 	}
-	return rewrite(skb, p, END_SOURCE, &r.addr, r.port);
+	return rewrite(skb, p, END_SOURCE, &s.r->addr, s.r->port);
 }
 
 /* Takes one off the hop limit; the caller saw that it is above 1. 0 or DROP_REWRITE. */
@@ -134,40 +145,39 @@ STEP int refuse_route(struct __sk_buff *skb, struct packet *p, long answer, __u3
 	case BPF_FIB_LKUP_RET_NOT_FWDED: /* an address of the host that the map endpoints does not have yet */
 		return TC_ACT_OK;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		send_icmp_error(skb, p, ANSWER_TOO_BIG, mtu);
-		return -DROP_TOO_BIG;
+		return send_icmp_error(skb, p, ANSWER_TOO_BIG, mtu);
 	case BPF_FIB_LKUP_RET_PROHIBIT:
-		send_icmp_error(skb, p, ANSWER_PROHIBITED, 0);
-		return -DROP_NO_ROUTE;
-	case BPF_FIB_LKUP_RET_BLACKHOLE:
-		return -DROP_NO_ROUTE;
+		return send_icmp_error(skb, p, ANSWER_PROHIBITED, 0);
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+		return send_icmp_error(skb, p, ANSWER_NET_UNREACHABLE, 0);
 	}
 	return -DROP_NO_ROUTE;
 }
 
 /* Sends a packet of flow f out of the host: takes one off the hop limit, gives a forward packet the uplink's address
- * and a free port if FEATURE_MASQUERADE (remembered in f and in the map nat), asks the routing table and redirects to
- * the next hop. Replies (p->reply) were translated back by reply_untranslate and are not masqueraded, nor are ICMP
- * errors, which icmp_error_relate translated. f lies in the flow table.
- * Answers the TC action, or the negative drop reason. */
+ * and a free port if FEATURE_MASQUERADE (remembered in f and in the map nat), gives a reply the frontend's address,
+ * asks the routing table and redirects to the next hop. f lies in the flow table; it is NULL for ICMP errors, which
+ * icmp_error_relate translated. Answers the TC action, or the negative drop reason. */
 RARE int masquerade_and_leave(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	struct bpf_fib_lookup fib;
+	int reason = 0;
 	long answer;
-	int reason;
 
-	if (!p || !f)
+	if (!p)
 		return -DROP_INVALID;
 	if (p->ttl <= 1)
 		return send_icmp_error(skb, p, ANSWER_TIME_EXCEEDED, 0);
+	if (f && p->reply)
+		reason = reply_untranslate(skb, p, f);
+	if (reason)
+		return -reason;
 	answer = route(skb, p, &fib);
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return refuse_route(skb, p, answer, fib.mtu_result);
-	if (FEATURE_MASQUERADE && !p->reply && !p->icmp_error) {
+	if (FEATURE_MASQUERADE && f && !p->reply)
 		reason = masquerade(skb, p, f, fib.ifindex);
-		if (reason)
-			return -reason;
-	}
-	reason = hop(skb, p);
+	if (!reason)
+		reason = hop(skb, p);
 	return reason ? -reason : redirect_to_next_hop(&fib);
 }
