@@ -2,7 +2,7 @@
 CLANG  ?= clang
 BPFOBJ := $(patsubst bpf/%.bpf.c,datapath/obj/%.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: build bpf help
+.PHONY: build bpf generate help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
@@ -14,3 +14,6 @@ datapath/obj/%.o: bpf/%.bpf.c $(wildcard bpf/*/*.h)
 
 build: bpf ## build bin/sluiced and bin/sluice
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/sluiced ./cmd/sluice
+
+generate: ## write internal/abi and docs/reference from bpf/
+	go run ./internal/gen -clang $(CLANG)

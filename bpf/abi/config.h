@@ -30,3 +30,4 @@ volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replac
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
 volatile const __u16 MASQUERADE_PORT_MIN;   /* host order */
 volatile const __u16 MASQUERADE_PORT_MAX;
+volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

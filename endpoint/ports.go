@@ -1,0 +1,9 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/sluice-net/sluice/service"
+)

@@ -1,0 +1,100 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/sluice-net/sluice/store"
+)
+
+// guard runs f and turns what a damaged file provokes into ErrCorrupt: bbolt's panics, and faults from reading the
+// mapping past the end of the file.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", store.ErrCorrupt, r)
+		}
+	}()
+	return f()
+}
+
+// openFile opens a bbolt file; when bbolt panics on the way, the descriptor with its lock is not left behind.
+func openFile(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
+	var file *os.File
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	err = guard(func() (err error) {
+		db, err = bbolt.Open(path, 0o600, o)
+		return err
+	})
+	if err == nil {
+		return db, nil
+	}
+	if errors.Is(err, store.ErrCorrupt) && file != nil {
+		file.Close()
+	}
+	for _, damage := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch, io.EOF,
+		io.ErrUnexpectedEOF, berrors.ErrInvalidMapping} {
+		if errors.Is(err, damage) {
+			return nil, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
+		}
+	}
+	return nil, err
+}
+
+// verify reads the whole file without being able to change it.
+func verify(path string, timeout time.Duration) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("not a regular file")
+	}
+	if info.Size() == 0 {
+		return fmt.Errorf("%w: the file is empty", store.ErrCorrupt)
+	}
+	db, err := openFile(path, &bbolt.Options{Timeout: timeout, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return guard(func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			// Its size may have grown between Stat and the lock; only a file that is too short matters.
+			if info, err := os.Stat(path); err != nil {
+				return err
+			} else if tx.Size() > info.Size() {
+				return fmt.Errorf("%w: truncated: %d of %d bytes", store.ErrCorrupt, info.Size(), tx.Size())
+			}
+			return verifyBuckets(tx)
+		})
+	})
+}
+
+func verifyBuckets(tx *bbolt.Tx) error {
+	meta, data := tx.Bucket(bucketMeta), tx.Bucket(bucketData)
+	if meta == nil || data == nil {
+		return fmt.Errorf("%w: not a file of Sluice", store.ErrCorrupt)
+	}
+	raw := meta.Get(keySchema)
+	if len(raw) != 8 {
+		return fmt.Errorf("%w: it has no schema version", store.ErrCorrupt)
+	}
+	if version := binary.BigEndian.Uint64(raw); version > Schema {
+		return fmt.Errorf("%w: it has version %d and this Sluice knows %d: install the version that wrote it",
+			store.ErrSchema, version, Schema)
+	}
+	return scan(data, "", func(store.Entry) {})
+}
