@@ -65,8 +65,10 @@ STEP int to_container(struct __sk_buff *skb, struct packet *p)
 }
 
 /* To whatever is no container: the host, nobody, or the world. f is NULL for ICMP errors. */
-STEP int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
+RARE int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
+	if (!p)
+		return -DROP_INVALID;
 	if (p->peer_kind == PEER_HOST)
 		return TC_ACT_OK;
 	if (on_subnet(p))
