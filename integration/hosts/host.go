@@ -55,7 +55,7 @@ func Up(dir string, engine Engine, bin string) (*Host, error) {
 		Name: fmt.Sprintf("sluice-%d-%d", os.Getpid(), hostNumber.Add(1)),
 	}
 	h.holder = exec.Command("unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
-		"--mount-proc", "bash", "-c", initScript, "init.sh", dir, h.Name)
+		"--mount-proc", "bash", "-c", initScript, "init.sh", dir, h.Name, filepath.Join(bin, "probe"))
 	log, err := h.log("host.log")
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func Up(dir string, engine Engine, bin string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make test host: %w", err)
 	}
-	err = poll(10*time.Second, func() error {
+	err = Poll(10*time.Second, func() error {
 		select {
 		case <-exited:
 			return permanent{fmt.Errorf("it ended early:\n%s", h.Log("host.log"))}
@@ -90,7 +90,7 @@ func (h *Host) Close() error {
 	if err := syscall.Kill(h.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("close host %s: %w", h.Name, err)
 	}
-	err := poll(10*time.Second, func() error { return removeGroups("/sys/fs/cgroup", h.Name) })
+	err := Poll(10*time.Second, func() error { return removeGroups("/sys/fs/cgroup", h.Name) })
 	if err != nil {
 		return fmt.Errorf("close host %s: %w", h.Name, err)
 	}
@@ -99,6 +99,9 @@ func (h *Host) Close() error {
 	}
 	return nil
 }
+
+// PID is the host's first process, as the machine sees it.
+func (h *Host) PID() int { return h.pid }
 
 // Args returns the command that runs argv in the host, in the directory wd.
 func (h *Host) Args(wd string, argv ...string) []string {
@@ -219,8 +222,8 @@ func removeGroups(root, name string) error {
 // permanent is an error that polling does not outlast.
 type permanent struct{ error }
 
-// poll calls ready until it succeeds, and returns its last error when the time is over.
-func poll(timeout time.Duration, ready func() error) error {
+// Poll calls ready until it succeeds, and returns its last error when the time is over.
+func Poll(timeout time.Duration, ready func() error) error {
 	deadline := time.Now().Add(timeout)
 	for {
 		err := ready()

@@ -1,4 +1,4 @@
-# init.sh DIR NAME: becomes pid 1 of a test host (run by Up inside new mount, network, pid, uts and ipc namespaces).
+# init.sh DIR NAME PROBE: becomes pid 1 of a test host (run by Up inside new mount, network, pid, uts and ipc namespaces).
 #
 # The host gets its own /run (so its own plugin sockets), /etc/docker, /sys and bpffs, and a small world behind eth0:
 #
@@ -6,9 +6,11 @@
 #   10.77.0.1/24   10.77.0.2    198.51.100.1   (the last link has an MTU of 1400)
 #   fd77::1/64     fd77::2      2001:db8:64::1
 #
+# Servers of probe answer on port 80 (HTTP: 8080) of outside and far, and on port 7000 of the host.
+#
 # Everything lives in namespaces that pid 1 holds: when it dies, the kernel removes all of it.
 set -eu
-dir=$1 name=$2
+dir=$1 name=$2 probe=$3
 hostname "$name"
 mount --make-rprivate /
 # Copies of other namespaces' mounts would keep those namespaces alive.
@@ -64,6 +66,10 @@ $far route add default via 203.0.113.1
 $far route add default via 2001:db8:63::1
 $out route add 198.51.100.1/32 via 203.0.113.2
 $out route add 2001:db8:64::1/128 via 2001:db8:63::2
+
+ip netns exec outside "$probe" serve -name outside >>"$dir/outside.log" 2>&1 &
+ip netns exec far "$probe" serve -name far >>"$dir/far.log" 2>&1 &
+"$probe" serve -name host -tcp 7000 -udp 7000 -http '' >>"$dir/probe.log" 2>&1 &
 
 mount --make-rshared /
 : >"$dir/ready"

@@ -32,7 +32,7 @@ func (h *Host) StartDocker(options ...string) error {
 		return err
 	}
 	h.docker = cmd
-	err = poll(startTimeout, func() error { return h.alive(exited, "docker.log", h.Ping) })
+	err = Poll(startTimeout, func() error { return h.alive(exited, "docker.log", h.Ping) })
 	if err != nil {
 		return fmt.Errorf("start dockerd %s: %w\n%s", h.Engine.Version, err, h.Log("docker.log"))
 	}
@@ -70,7 +70,7 @@ func (h *Host) StartDaemon(options ...string) error {
 		return err
 	}
 	h.daemon = cmd
-	err = poll(startTimeout, func() error { return h.alive(exited, "sluiced.log", h.DaemonAnswers) })
+	err = Poll(startTimeout, func() error { return h.alive(exited, "sluiced.log", h.DaemonAnswers) })
 	if err != nil {
 		return fmt.Errorf("start sluiced: %w\n%s", err, h.Log("sluiced.log"))
 	}
@@ -133,7 +133,7 @@ func (h *Host) stop(cmd **exec.Cmd, name string, sig syscall.Signal) error {
 			return fmt.Errorf("signal %s: %w", name, err)
 		}
 	}
-	err := poll(stopTimeout, func() error {
+	err := Poll(stopTimeout, func() error {
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", enter)); err == nil {
 			return fmt.Errorf("stop %s: still running after %v", name, stopTimeout)
 		}
