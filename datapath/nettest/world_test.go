@@ -299,3 +299,18 @@ func (w *world) drops() string {
 	return b.String()
 }
 
+
+// dropped returns how many packets were dropped for a reason.
+func (w *world) dropped(reason abi.DropReason) (n uint64) {
+	w.t.Helper()
+	for d := 0; d < 3; d++ {
+		var perCPU []abi.Counter
+		if err := w.maps["metrics"].Lookup(uint32(d*abi.DropReasons+int(reason)), &perCPU); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, c := range perCPU {
+			n += c.Packets
+		}
+	}
+	return n
+}
