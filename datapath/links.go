@@ -125,6 +125,9 @@ func (l *Links) adopt(inUse []uint32) error {
 		if err := l.front.hang(l.doors, slot, s.pair.Ifindex); err != nil {
 			return err
 		}
+		if err := l.front.settle(slotPins(slot), s.pair.Ifindex); err != nil {
+			return err
+		}
 	}
 	return nil
 }

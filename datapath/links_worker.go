@@ -3,7 +3,6 @@ package datapath
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -115,7 +114,7 @@ func (l *Links) remove(slot uint32) error {
 	if err := l.back.host.Delete(slot); err != nil {
 		return err
 	}
-	if err := l.back.unpin(strconv.FormatUint(uint64(slot), 10)); err != nil {
+	if err := l.back.unpin(slotPins(slot)); err != nil {
 		return err
 	}
 	l.mu.Lock()
