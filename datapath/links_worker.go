@@ -38,6 +38,10 @@ func (l *Links) work(ctx context.Context) {
 			if !l.step() {
 				break
 			}
+			l.mu.Lock()
+			close(l.turn)
+			l.turn = make(chan struct{})
+			l.mu.Unlock()
 		}
 	}
 }
