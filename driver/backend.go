@@ -45,16 +45,16 @@ type Ports interface {
 
 // The requests and answers are the use-cases' own types.
 type (
-	NetworkRequest = endpoint.NetworkRequest
-	Subnet = endpoint.Subnet
-	NetworkOptions = endpoint.NetworkOptions
+	NetworkRequest  = endpoint.NetworkRequest
+	Subnet          = endpoint.Subnet
+	NetworkOptions  = endpoint.NetworkOptions
 	EndpointRequest = endpoint.EndpointRequest
-	EndpointAnswer = endpoint.EndpointAnswer
-	ExposedPort = endpoint.ExposedPort
-	JoinRequest = endpoint.JoinRequest
-	JoinAnswer = endpoint.JoinAnswer
-	StaticRoute = endpoint.StaticRoute
-	PortsRequest = endpoint.PortsRequest
+	EndpointAnswer  = endpoint.EndpointAnswer
+	ExposedPort     = endpoint.ExposedPort
+	JoinRequest     = endpoint.JoinRequest
+	JoinAnswer      = endpoint.JoinAnswer
+	StaticRoute     = endpoint.StaticRoute
+	PortsRequest    = endpoint.PortsRequest
 )
 
 // The values of the option sluice.policy.

@@ -55,7 +55,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err := verify(path, o.LockTimeout); err != nil {
 		return nil, explain(path, err)
 	}
-	db, err := openFile(path, &bbolt.Options{Timeout: o.LockTimeout, NoFreelistSync: true})
+	db, err := openFile(path, &bbolt.Options{Timeout: o.LockTimeout})
 	if err != nil {
 		return nil, explain(path, err)
 	}
@@ -79,7 +79,7 @@ func create(path string) error {
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	db, err := openFile(tmp.Name(), &bbolt.Options{NoFreelistSync: true})
+	db, err := openFile(tmp.Name(), &bbolt.Options{})
 	if err != nil {
 		return err
 	}

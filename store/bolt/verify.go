@@ -62,10 +62,10 @@ func verify(path string, timeout time.Duration) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("not a regular file")
 	}
-	if info.Size() == 0 {
-		return fmt.Errorf("%w: the file is empty", store.ErrCorrupt)
+	if info.Size() < int64(2*os.Getpagesize()) {
+		return fmt.Errorf("%w: truncated to %d bytes", store.ErrCorrupt, info.Size())
 	}
-	db, err := openFile(path, &bbolt.Options{Timeout: timeout, ReadOnly: true})
+	db, err := openFile(path, &bbolt.Options{Timeout: timeout, ReadOnly: true, PreLoadFreelist: true})
 	if err != nil {
 		return err
 	}
@@ -78,9 +78,46 @@ func verify(path string, timeout time.Duration) error {
 			} else if tx.Size() > info.Size() {
 				return fmt.Errorf("%w: truncated: %d of %d bytes", store.ErrCorrupt, info.Size(), tx.Size())
 			}
-			return verifyBuckets(tx)
+			for _, check := range []func(*bbolt.Tx) error{verifyPages, verifyBuckets, verifyTree} {
+				if err := check(tx); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	})
+}
+
+// verifyPages makes sure that no page claims to go on behind the end, which the later checks rely on.
+func verifyPages(tx *bbolt.Tx) error {
+	for id := 0; ; id++ {
+		page, err := tx.Page(id)
+		if err != nil {
+			return err
+		}
+		if page == nil {
+			return nil
+		}
+		if page.Type == "free" {
+			continue
+		}
+		id += page.OverflowCount
+		if last, err := tx.Page(id); err != nil || last == nil {
+			return fmt.Errorf("%w: page %d ends behind the last one", store.ErrCorrupt, page.ID)
+		}
+	}
+}
+
+// verifyTree compares the tree of pages with the list of free ones. It reads in a goroutine of bbolt's that guard does
+// not protect, and so only after verifyPages and verifyBuckets have read the same.
+func verifyTree(tx *bbolt.Tx) error {
+	var first error
+	for err := range tx.Check() {
+		if first == nil {
+			first = fmt.Errorf("%w: %v", store.ErrCorrupt, err)
+		}
+	}
+	return first
 }
 
 func verifyBuckets(tx *bbolt.Tx) error {
