@@ -27,30 +27,35 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+// file is an open bbolt database with its descriptor.
+type file struct {
+	*bbolt.DB
+	fd *os.File
+}
+
 // openFile opens a bbolt file; when bbolt panics on the way, the descriptor with its lock is not left behind.
-func openFile(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
-	var file *os.File
+func openFile(path string, o *bbolt.Options) (f file, err error) {
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		file, err = os.OpenFile(name, flag, mode)
-		return file, err
+		f.fd, err = os.OpenFile(name, flag, mode)
+		return f.fd, err
 	}
 	err = guard(func() (err error) {
-		db, err = bbolt.Open(path, 0o600, o)
+		f.DB, err = bbolt.Open(path, 0o600, o)
 		return err
 	})
 	if err == nil {
-		return db, nil
+		return f, nil
 	}
-	if errors.Is(err, store.ErrCorrupt) && file != nil {
-		file.Close()
+	if errors.Is(err, store.ErrCorrupt) && f.fd != nil {
+		f.fd.Close()
 	}
 	for _, damage := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch, io.EOF,
 		io.ErrUnexpectedEOF, berrors.ErrInvalidMapping} {
 		if errors.Is(err, damage) {
-			return nil, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
+			return file{}, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
 		}
 	}
-	return nil, err
+	return file{}, err
 }
 
 // verify reads the whole file without being able to change it.
