@@ -5,19 +5,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
-)
 
-func privileged(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
+	"github.com/sluice-net/sluice/internal/testutil"
+)
 
 // bpffs mounts a BPF file system of the test's own and returns its directory.
 func bpffs(t testing.TB) string {
@@ -34,14 +28,6 @@ func bpffs(t testing.TB) string {
 	return dir
 }
 
-func testObjects(t testing.TB) Objects {
-	b, err := os.ReadFile("/tmp/loader/container.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Objects{Container: b}
-}
-
 // smallMaps keeps tests from taking 60 MB of kernel memory each.
 var smallMaps = map[string]uint32{"flows_tcp": 1024, "flows_any": 1024, "nat": 1024}
 
@@ -49,7 +35,7 @@ func openLoader(t testing.TB, dir string) *Loader {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	l, err := Open(testObjects(t), Options{PinDir: dir, MapSizes: smallMaps, Log: log})
+	l, err := Open(Options{PinDir: dir, MapSizes: smallMaps, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +54,7 @@ func sample(slot uint32) Program {
 }
 
 func TestPrivilegedReplace(t *testing.T) {
-	privileged(t)
+	testutil.Privileged(t)
 	l := openLoader(t, bpffs(t))
 	p := sample(7)
 	if err := l.Replace(context.Background(), p); err != nil {
@@ -84,7 +70,7 @@ func TestPrivilegedReplace(t *testing.T) {
 }
 
 func BenchmarkPrivilegedReplace(b *testing.B) {
-	privileged(b)
+	testutil.Privileged(b)
 	l := openLoader(b, bpffs(b))
 	for b.Loop() {
 		if err := l.Replace(context.Background(), sample(7)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/sluice-net/sluice/datapath/compile"
+	"github.com/sluice-net/sluice/datapath/obj"
 )
 
 // The names of the arrays whose slots hold the containers' programs.
@@ -54,13 +55,15 @@ type Loader struct {
 	slots     [64]sync.Mutex // by slot modulo their number
 }
 
-// Objects are the compiled BPF objects (package datapath/obj).
-type Objects struct {
-	Container, Uplink, Socket []byte
+// objects are the compiled BPF objects.
+type objects struct{ container, uplink, socket []byte }
+
+// Open reads the embedded objects and creates the shared maps or adopts those that are pinned.
+func Open(opts Options) (*Loader, error) {
+	return open(objects{obj.Container(), obj.Uplink(), obj.Socket()}, opts)
 }
 
-// Open reads the objects and creates the shared maps or adopts those that are pinned.
-func Open(objects Objects, opts Options) (*Loader, error) {
+func open(o objects, opts Options) (*Loader, error) {
 	if opts.Log == nil {
 		opts.Log = logrus.StandardLogger()
 	}
@@ -75,21 +78,21 @@ func Open(objects Objects, opts Options) (*Loader, error) {
 		return nil, err
 	}
 	l := &Loader{opts: opts, log: opts.Log, maps: maps, tables: newTables(opts.TreeLimit)}
-	if err := l.read(objects); err != nil {
+	if err := l.read(o); err != nil {
 		maps.close()
 		return nil, fmt.Errorf("open datapath: %w", err)
 	}
 	return l, nil
 }
 
-func (l *Loader) read(objects Objects) (err error) {
-	if l.container, err = readTemplate("container", objects.Container, l.maps); err != nil {
+func (l *Loader) read(o objects) (err error) {
+	if l.container, err = readTemplate("container", o.container, l.maps); err != nil {
 		return err
 	}
-	if l.uplink, err = readTemplate("uplink", objects.Uplink, l.maps); err != nil {
+	if l.uplink, err = readTemplate("uplink", o.uplink, l.maps); err != nil {
 		return err
 	}
-	if l.socket, err = readTemplate("socket", objects.Socket, l.maps); err != nil {
+	if l.socket, err = readTemplate("socket", o.socket, l.maps); err != nil {
 		return err
 	}
 	for _, name := range []string{egressSlots, ingressSlots} {

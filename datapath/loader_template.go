@@ -108,26 +108,35 @@ func (t *template) constants(values map[string][]byte) (*ebpf.Map, error) {
 	for name, value := range values {
 		v, ok := t.vars[name]
 		if !ok || int(v.size) != len(value) {
-			return nil, fmt.Errorf("object %s has no constant %s of %d bytes", t.name, name, len(value))
+			return nil, t.lacks(fmt.Sprintf("constant %s of %d bytes", name, len(value)))
 		}
 		copy(data[v.offset:v.offset+v.size], value)
 	}
 	return frozenMap(constantsMap, data)
 }
 
+// lacks is the error of an object that is not what this package was built for.
+func (t *template) lacks(what string) error {
+	if len(t.programs) == 0 {
+		return fmt.Errorf("object %s is not embedded; run make bpf before go build", t.name)
+	}
+	return fmt.Errorf("object %s has no %s", t.name, what)
+}
+
 // frozenMap makes an array of one value that nobody can change, so that the verifier takes its contents for constants.
 func frozenMap(name string, data []byte) (*ebpf.Map, error) {
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(data)),
-		MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG})
+		MaxEntries: 1, Flags: unix.BPF_F_RDONLY_PROG,
+		Contents: []ebpf.MapKV{{Key: uint32(0), Value: data}}})
 	if err != nil {
 		return nil, fmt.Errorf("create map %s: %w", name, err)
 	}
-	if err = m.Put(uint32(0), data); err == nil {
-		err = m.Freeze()
+	if name == constantsMap {
+		return m, nil // NewMap has frozen it, for its name's sake
 	}
-	if err != nil {
+	if err := m.Freeze(); err != nil {
 		m.Close()
-		return nil, fmt.Errorf("fill map %s: %w", name, err)
+		return nil, fmt.Errorf("freeze map %s: %w", name, err)
 	}
 	return m, nil
 }
@@ -136,7 +145,7 @@ func frozenMap(name string, data []byte) (*ebpf.Map, error) {
 func (t *template) load(name string, constants *ebpf.Map, tables map[string]*table) (*ebpf.Program, error) {
 	b := t.programs[name]
 	if b == nil {
-		return nil, fmt.Errorf("object %s has no program %s", t.name, name)
+		return nil, t.lacks("program " + name)
 	}
 	insns := slices.Clone(b.spec.Instructions)
 	for _, i := range b.constants {

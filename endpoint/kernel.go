@@ -17,8 +17,8 @@ type Programs interface {
 	Clear(slot uint32) error
 	// Loaded returns the fingerprint (datapath.Program.Fingerprint) of the pinned programs per slot, for adoption.
 	Loaded() (map[uint32]string, error)
-	// Prune removes the programs and pins of all slots but these.
-	Prune(used []uint32) error
+	// Prune empties every slot that is not owned and removes pins that nothing uses.
+	Prune(owned func(slot uint32) bool) error
 }
 
 // Addresses is the map from address to endpoint (implemented by datapath/maps).
@@ -38,8 +38,6 @@ type Links interface {
 	Release(slot uint32) error
 	// List returns the pairs in use that exist in the kernel.
 	List() ([]datapath.Veth, error)
-	// Reclaim says which slots are in use: all other pairs belong to the pool again, or go.
-	Reclaim(used []uint32) error
 	// Gateways makes the host own exactly these gateway addresses (beside what is not Sluice's).
 	Gateways(addrs []netip.Addr) error
 }

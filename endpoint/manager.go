@@ -65,7 +65,7 @@ func NewManager(o Options) *Manager {
 		networks:   map[string]*Network{},
 		endpoints:  map[string]*Endpoint{},
 		identities: identity.NewAllocator(),
-		policies:   policy.NewSet(),
+		policies:   &policy.Set{},
 		documents:  map[string]*Document{},
 		changes:    map[string]LabelChange{},
 		judgements: map[string]Judgement{},

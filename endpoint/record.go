@@ -62,7 +62,6 @@ type Container struct {
 	Name   string
 	Image  string
 	Labels map[string]string // Docker's, of container and image
-	Ports  map[string]uint16 // named ports
 }
 
 // LabelChange is what a user changed of a container's labels. It lives as long as the container, over its restarts.

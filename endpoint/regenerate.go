@@ -164,13 +164,16 @@ func (m *Manager) plan(ctx context.Context) ([]*job, error) {
 		}
 	}
 	universe := m.universe(jobs)
-	resolver := policy.NewResolver(m.policies, universe)
+	policies := m.policies
 	m.mu.RUnlock()
 	slices.SortFunc(jobs, func(a, b *job) int { return strings.Compare(a.endpoint.ID, b.endpoint.ID) })
 
 	fresh := map[string]Judgement{}
 	for _, j := range jobs {
-		egress, ingress := m.resolve(resolver, j)
+		egress, ingress, err := m.resolve(policies, universe, j)
+		if err != nil {
+			return nil, fmt.Errorf("resolve policy of endpoint %s: %w", short(j.endpoint.ID), err)
+		}
 		judgement, isFresh := m.judge(j.endpoint.ID, egress, ingress)
 		if isFresh {
 			fresh[j.endpoint.ID] = judgement
@@ -215,15 +218,16 @@ func (m *Manager) judge(id string, egress, ingress *policy.Table) (Judgement, bo
 }
 
 // resolve returns the tables of a job's endpoint, none while its labels are unknown.
-func (m *Manager) resolve(r *policy.Resolver, j *job) (egress, ingress *policy.Table) {
+func (m *Manager) resolve(set *policy.Set, u *policy.Universe, j *job) (egress, ingress *policy.Table, err error) {
 	if !j.endpoint.named() {
-		return nil, nil
+		return nil, nil, nil
+	}
+	mode, err := policy.ParseMode(string(j.network.Options.Policy))
+	if err != nil {
+		return nil, nil, err
 	}
 	labels, _ := m.identities.Labels(j.endpoint.Identity)
-	return r.Resolve(policy.Subject{
-		Labels: labels, Network: j.network.ID, Ports: namedPorts(j.endpoint),
-		Mode: policy.Mode(j.network.Options.Policy), Isolate: j.network.Options.Isolate,
-	})
+	return policy.Resolve(set, policy.Subject{Labels: labels, Mode: mode, Isolate: j.network.Options.Isolate}, u)
 }
 
 // program puts together what an endpoint's programs are made from.
@@ -248,24 +252,21 @@ func (m *Manager) program(j *job, revision uint32, egress, ingress *policy.Table
 }
 
 // universe lists the identities that packets may carry: those of the records and those that still run.
-func (m *Manager) universe(jobs []*job) []policy.Peer {
-	seen := map[identity.ID]bool{}
-	var peers []policy.Peer
-	add := func(id identity.ID, n *Network, e *Endpoint) {
-		labels, ok := m.identities.Labels(id)
-		if !ok || seen[id] {
-			return
-		}
-		seen[id] = true
-		peers = append(peers, policy.Peer{ID: id, Labels: labels, Network: n.ID, Ports: namedPorts(e)})
-	}
+func (m *Manager) universe(jobs []*job) *policy.Universe {
+	ids := map[identity.ID]bool{}
 	for _, j := range jobs {
-		add(j.endpoint.Identity, j.network, j.endpoint)
+		ids[j.endpoint.Identity] = true
 		if r := m.running[j.endpoint.ID]; r != nil {
-			add(identity.ID(r.program.Identity), j.network, j.endpoint)
+			ids[identity.ID(r.program.Identity)] = true
 		}
 	}
-	return peers
+	var known []policy.KnownIdentity
+	for id := range ids {
+		if labels, ok := m.identities.Labels(id); ok {
+			known = append(known, policy.KnownIdentity{ID: id, Labels: labels})
+		}
+	}
+	return policy.NewUniverse(known...)
 }
 
 // changed returns the jobs whose program differs from the running one, failed before, or is forced.

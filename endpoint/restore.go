@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
@@ -75,7 +76,7 @@ func (m *Manager) restoreIdentities(ctx context.Context, records []identity.Reco
 }
 
 // adopt compares the records with the pairs and programs of the kernel. A pair that died with its container's namespace
-// leaves an endpoint without pair; a pair without record is reclaimed.
+// leaves an endpoint without pair; a slot without endpoint is emptied.
 func (m *Manager) adopt(ctx context.Context) error {
 	veths, err := m.Links.List()
 	if err != nil {
@@ -99,10 +100,19 @@ func (m *Manager) adopt(ctx context.Context) error {
 			return fmt.Errorf("restore endpoint %s: %w", short(e.ID), err)
 		}
 	}
-	if err := m.Links.Reclaim(used); err != nil {
-		return fmt.Errorf("reclaim veth pairs: %w", err)
-	}
-	return m.Programs.Prune(used)
+	return m.Programs.Prune(func(slot uint32) bool { return slices.Contains(used, slot) })
+}
+
+// UsedSlots reads from the store which slots belong to endpoints: Links are opened with them.
+func UsedSlots(ctx context.Context, s Store) ([]uint32, error) {
+	var used []uint32
+	err := list(ctx, s, endpointPrefix, func(_ string, e *Endpoint) error {
+		if e.Veth != nil {
+			used = append(used, e.Veth.Slot)
+		}
+		return nil
+	})
+	return used, err
 }
 
 // regenerateRestored computes what every endpoint should run. What the kernel runs already is adopted.

@@ -9,7 +9,8 @@ enum event_type {
 	EVENT_TRACE = 3,   /* a packet passed an observation point (only while somebody listens) */
 };
 
-enum event_point { /* where */
+/* Where. */
+enum event_point {
 	POINT_EGRESS = 1,  /* from a container */
 	POINT_INGRESS = 2, /* to a container */
 	POINT_UPLINK = 3,  /* from an uplink */
@@ -46,4 +47,5 @@ struct event {
 	__u8 family;      /* 4 or 6; 0 if not IP */
 	__u8 reply;       /* 1: a reply of a known flow */
 	__u32 ifindex;
+	__u32 pad;
 };

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/sluice-net/sluice/internal/testutil"
 )
 
 // TestPrivilegedAnswers: the loaded function answers every question as the table does, whatever its form.
 func TestPrivilegedAnswers(t *testing.T) {
-	privileged(t)
+	testutil.Privileged(t)
 	shapes := []shape{{0, 0, 0}, {1, 1, 1}, {3, 2, 4}, {20, 10, 8}, {300, 60, 30}, {2000, 500, 100}}
 	for _, limit := range []int{1 << 15, -1} {
 		for _, s := range shapes {

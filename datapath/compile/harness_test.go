@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 
@@ -123,13 +122,6 @@ func ask(t testing.TB, p *ebpf.Program, q question) uint32 {
 		t.Fatal(err)
 	}
 	return answer
-}
-
-func privileged(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
 }
 
 // shape says how large a random table is.

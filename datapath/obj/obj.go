@@ -1,9 +1,6 @@
 package obj
 
-import (
-	"embed"
-	"fmt"
-)
+import "embed"
 
 //go:embed *.o
 var files embed.FS
@@ -17,10 +14,11 @@ func Uplink() []byte { return read("uplink.o") }
 // Socket returns the ELF object of bpf/socket.bpf.c: the cgroup hooks.
 func Socket() []byte { return read("socket.o") }
 
+// read returns nil for an object that was not built; who loads it says what to do.
 func read(name string) []byte {
 	b, err := files.ReadFile(name)
 	if err != nil {
-		panic(fmt.Sprintf("object %s is not embedded: run make bpf before go build", name))
+		return nil
 	}
 	return b
 }
