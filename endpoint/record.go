@@ -3,7 +3,6 @@ package endpoint
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -20,6 +19,8 @@ const (
 	endpointPrefix = "endpoint/"
 	identityPrefix = "identity/"
 	policyPrefix   = "policy/"
+	changePrefix   = "labels/"   // by container id
+	judgePrefix    = "revision/" // by endpoint id
 )
 
 // Network is the record of a Docker network. Records are never changed in place: a change makes a new one.
@@ -61,26 +62,12 @@ type Container struct {
 	Name   string
 	Image  string
 	Labels map[string]string // Docker's, of container and image
-	Ports  map[string]uint16 // named ports
 }
 
-// LabelChange is what a user changed of the labels while the container lives.
+// LabelChange is what a user changed of a container's labels. It lives as long as the container, over its restarts.
 type LabelChange struct {
 	Add    map[string]string
 	Remove []string
-}
-
-// apply returns labels with the change made.
-func (c LabelChange) apply(labels map[string]string) map[string]string {
-	out := maps.Clone(labels)
-	if out == nil {
-		out = map[string]string{}
-	}
-	for _, k := range c.Remove {
-		delete(out, k)
-	}
-	maps.Copy(out, c.Add)
-	return out
 }
 
 // Endpoint is the record of a container's place on a network.
@@ -93,14 +80,17 @@ type Endpoint struct {
 	Sandbox   string         // path of the namespace that it joined
 	Veth      *datapath.Veth // while it is joined
 	Container Container
-	Changed   LabelChange
-	Identity  identity.ID // Init until the labels are known
-	Ports     []service.Mapping
+	Identity  identity.ID         // Init until the labels are known
+	Ports     []service.Mapping   // as Docker asked for
+	Published []service.Published // what they became
 	Created   time.Time
+}
 
-	Revision    uint32 // of the policy, grows whenever the tables change; reserved before the programs are swapped
-	Tables      string // hash of the tables of Revision
-	Fingerprint string // of the running programs
+// Judgement is the revision of an endpoint's policy. It grows whenever the tables change, and is durable before a
+// program uses it: flows in the kernel were judged under it, so no other tables may ever have the same.
+type Judgement struct {
+	Revision uint32
+	Tables   string // hash of both tables
 }
 
 // addrs returns the endpoint's addresses.
@@ -113,6 +103,9 @@ func (e *Endpoint) addrs() []netip.Addr {
 	}
 	return all
 }
+
+// joined reports whether a sandbox uses the endpoint: only then it has programs and can be reached.
+func (e *Endpoint) joined() bool { return e.Veth != nil && e.Sandbox != "" }
 
 // named reports whether the endpoint's container and so its labels are known.
 func (e *Endpoint) named() bool { return e.Container.ID != "" }
