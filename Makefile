@@ -1,16 +1,88 @@
-# The commands of the project; `make help` lists them.
-CLANG  ?= clang
-BPFOBJ := datapath/obj/container.o datapath/obj/uplink.o datapath/obj/socket.o
+# The commands of the project; `make help` lists them. Tools that a target lacks are installed with apt (need.sh).
+CLANG   ?= clang
+PREFIX  ?= /usr/local
+DESTDIR ?=
+UNITDIR ?= /etc/systemd/system
+NEED    := contrib/scripts/need.sh
+RELEASE ?=
 
-.PHONY: build bpf help
+BPFOBJ  := $(patsubst bpf/%.bpf.c,datapath/obj/%.o,$(wildcard bpf/*.bpf.c))
+BPFDEPS := $(wildcard bpf/*/*.h)
+INCLUDE := -I/usr/include/$(shell uname -m)-linux-gnu
+GO      := CGO_ENABLED=0 go
+LDFLAGS := -s -w $(if $(RELEASE),-X github.com/sluice-net/sluice/api.release=$(RELEASE))
+
+.DEFAULT_GOAL := help
+.PHONY: help build bpf generate lint test test-unit test-packet test-netns test-docker test-kernel bench run stop man \
+	install uninstall clean probe
+
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: bpf ## build bin/sluiced and bin/sluice
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 bpf: $(BPFOBJ) ## compile the BPF objects
 
-datapath/obj/%.o: bpf/%.bpf.c $(wildcard bpf/*/*.h)
-	$(CLANG) -O2 -g -Wall -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu -c $< -o $@
+datapath/obj/%.o: bpf/%.bpf.c $(BPFDEPS) | need-build
+	$(CLANG) -O2 -g -Wall -Werror -target bpf -mcpu=v3 $(INCLUDE) -c $< -o $@
 	llvm-strip -g $@
 
-build: bpf ## build bin/sluiced and bin/sluice
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/sluiced ./cmd/sluice
+need-%:
+	@$(NEED) $*
+
+generate: need-build ## write internal/abi and docs/reference from bpf/
+	go run ./internal/gen -clang $(CLANG)
+
+lint: bpf ## check formatting, go vet, the import law, documentation and lengths
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		[ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -count=1 ./internal/archtest
+
+test: ## run every tier of tests that this machine can run
+	@contrib/scripts/test.sh
+
+test-unit: ## run the tests that need no privileges, with the race detector
+	@contrib/scripts/test.sh unit
+test-packet: ## run packets through the BPF programs (root)
+	@contrib/scripts/test.sh packet
+test-netns: ## test in network namespaces (root)
+	@contrib/scripts/test.sh netns
+test-docker: ## run the scenarios on two Docker engines (root)
+	@contrib/scripts/test.sh docker
+test-kernel: ## run packet and netns tests on other kernels (qemu)
+	@contrib/scripts/test.sh kernel
+
+probe: ## build bin/probe, the network tool of the tests and the demonstration
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./integration/cmd/probe
+
+bench: build probe need-bench ## measure against Docker's bridge and a bare veth pair (root)
+	go run ./bench
+
+run: build probe need-run ## bring up an engine, the daemon and three containers, and show what Sluice does (root)
+	@contrib/demo/run.sh
+
+stop: ## undo make run
+	@contrib/demo/stop.sh
+
+man: build ## write the manual pages into bin/man
+	bin/sluice man bin/man
+
+install: build ## install the binaries, units, completion and Docker's plugin link
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin bin/sluice bin/sluiced
+	install -d $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/sluice/policy.d
+	ln -sf $(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice
+	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/sluiced.service >$(DESTDIR)$(UNITDIR)/sluiced.service
+	[ -e $(DESTDIR)/etc/sluice/sluiced.yaml ] || install -m 644 contrib/systemd/sluiced.yaml $(DESTDIR)/etc/sluice/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	bin/sluice completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/bin/sluiced \
+		$(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice $(DESTDIR)$(UNITDIR)/sluiced.service \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
+
+clean: ## remove what was built
+	rm -rf bin $(BPFOBJ)

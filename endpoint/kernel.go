@@ -17,6 +17,8 @@ type Programs interface {
 	Clear(slot uint32) error
 	// Loaded returns the fingerprint (datapath.Program.Fingerprint) of the pinned programs per slot, for adoption.
 	Loaded() (map[uint32]string, error)
+	// Prune empties every slot that is not owned and removes pins that nothing uses.
+	Prune(owned func(slot uint32) bool) error
 }
 
 // Addresses is the map from address to endpoint (implemented by datapath/maps).

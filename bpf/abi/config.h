@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Load-time constants of a container's programs, in frozen .rodata: the verifier removes what is off.
- * Written by datapath; one struct per line of Go's datapath.Program. */
+/* Load-time constants of a program, in frozen .rodata: the verifier removes what is off. Written by datapath from Go's
+ * datapath.Program. In uplink.bpf.c those of a container stay 0. */
 #pragma once
 #include "types.h"
 
+volatile const __u32 DOOR_SLOT;         /* of the doors: the slot that they lead to */
 volatile const __u32 SLOT;              /* in the arrays egress and ingress */
 volatile const __u32 IDENTITY;          /* of the container */
 volatile const __u32 NETWORK;           /* number of the network, never 0 */
@@ -29,3 +30,4 @@ volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replac
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
 volatile const __u16 MASQUERADE_PORT_MIN;   /* host order */
 volatile const __u16 MASQUERADE_PORT_MAX;
+volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

@@ -9,11 +9,24 @@ enum event_type {
 	EVENT_TRACE = 3,   /* a packet passed an observation point (only while somebody listens) */
 };
 
-enum event_point { /* where */
+/* Where. */
+enum event_point {
 	POINT_EGRESS = 1,  /* from a container */
 	POINT_INGRESS = 2, /* to a container */
 	POINT_UPLINK = 3,  /* from an uplink */
 	POINT_SOCKET = 4,  /* cgroup hooks */
+};
+
+/* What somebody listens to (map observers). Drops and denied verdicts are always written, within the budget. */
+enum observer_flags {
+	OBSERVER_TRACES = 1 << 0,
+	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
+};
+
+/* Events that one CPU may write in a second, and at once. */
+enum event_rate {
+	EVENT_RATE = 1000, /* drops; verdicts */
+	EVENT_TRACES_RATE = 10000,
 };
 
 struct event {
@@ -34,4 +47,5 @@ struct event {
 	__u8 family;      /* 4 or 6; 0 if not IP */
 	__u8 reply;       /* 1: a reply of a known flow */
 	__u32 ifindex;
+	__u32 pad;
 };

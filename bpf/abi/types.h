@@ -4,6 +4,27 @@
 #pragma once
 #include <linux/types.h>
 
+/* Sizes of the maps whose keys are numbers. */
+enum limits {
+	SLOTS_MAX = 4096, /* containers on one host */
+	DIRECTIONS = 3,
+};
+
+/* Directions, as the counters see them. */
+enum direction {
+	DIRECTION_EGRESS = 0,  /* from a container */
+	DIRECTION_INGRESS = 1, /* to a container */
+	DIRECTION_UPLINK = 2,  /* from or to an uplink */
+};
+
+/* Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity and cb[2] the network of the sender,
+ * valid unless the origin is the stack. The doors zero all three. */
+enum origin {
+	ORIGIN_STACK = 0,
+	ORIGIN_CONTAINER = 1,
+	ORIGIN_UPLINK = 2,
+};
+
 /* An IPv4 or IPv6 address. IPv4 a.b.c.d is ::ffff:a.b.c.d. */
 struct ip {
 	__be32 w[4];
@@ -50,6 +71,8 @@ enum flow_flags {
 	FLOW_DNAT = 1 << 5,         /* dnat_*: the destination that the initiator used */
 	FLOW_SNAT = 1 << 6,         /* snat_*: the source that the responder sees */
 	FLOW_ESTABLISHED = 1 << 7,  /* TCP: the handshake is complete */
+	FLOW_HAIRPIN = 1 << 8,      /* initiator and responder are one container, which reached itself by a frontend:
+	                             * the initiator's address in the tuple is the gateway's, its own is the responder's */
 };
 
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
@@ -69,12 +92,35 @@ struct flow {
 	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
 };
 
-/* Masquerade: external tuple (normalised) -> the container's side. */
+/* Flow.last of now, and the timeouts, count in units of 2^30 ns (1.07 s). */
+#define FLOW_SECONDS(s) ((__u32)((s) * 1000000000ULL >> 30))
+
+/* Packets and bytes. */
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* A token bucket of one CPU. */
+struct budget {
+	__u64 refilled; /* CLOCK_MONOTONIC_COARSE, ns */
+	__u32 left;     /* events */
+	__u32 lost;     /* events that were not written since the start */
+};
+
+enum nat_flags {
+	NAT_SOURCE = 1 << 0,      /* masquerade: the container opened the flow, the tuple has its masquerade port */
+	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend, addr is the backend */
+};
+
+/* A translated flow: the tuple as the other end sees it (normalised) -> the container's side. A published port's
+ * entry outlives its frontend; it is void when the container's veth is no longer the one of ifindex. */
 struct nat {
 	struct ip addr;
 	__be16 port;
-	__u16 pad;
-	__u32 last;
+	__u16 flags;   /* enum nat_flags */
+	__u32 last;    /* as flow.last */
+	__u32 ifindex; /* host-side veth of the container */
 };
 
 /* Frontends: published ports, later services. addr 0.0.0.0 (v4-mapped) or :: means every address of the host. */
@@ -102,7 +148,9 @@ struct fragment_key {
 
 struct fragment {
 	__be16 sport, dport;
-	__u32 last;
+	__u8 icmp_type;
+	__u8 pad[3];
+	__u32 last; /* as in struct flow */
 };
 
 /* Devices that carry the host's own addresses to others. */
@@ -111,5 +159,19 @@ struct uplink {
 	__u32 mtu;
 	struct ip addr6; /* :: if none */
 	__u16 flags;
+	__u16 pad;
+};
+
+/* What a process of the host connected or sent to: (its socket, backend) -> the frontend that it named. */
+struct socket_service_key {
+	__u64 cookie;
+	struct ip backend;
+	__be16 port;
+	__u16 pad[3];
+};
+
+struct socket_service {
+	struct ip addr;
+	__be16 port;
 	__u16 pad;
 };

@@ -2,6 +2,7 @@
 /* What the steps know of the packet in hand. parse fills it; the translating steps keep it true. */
 #pragma once
 #include "../abi/types.h"
+#include "../lib/compiler.h"
 
 enum fragment_part {
 	FRAGMENT_NO = 0,
@@ -12,15 +13,37 @@ enum fragment_part {
 struct packet {
 	struct ip src, dst;  /* as they stand in the packet, v4-mapped */
 	__be16 sport, dport; /* ICMP echo: both the identifier; none: 0 */
-	__u8 family;         /* 4 or 6 */
+	__u8 family;         /* 4 or 6; 0 if not IP */
 	__u8 proto;          /* of the transport, extension headers skipped */
-	__u8 tcp_flags;
+	__u8 tcp_flags;      /* the thirteenth byte of the TCP header */
+	__u8 ttl;
 	__u8 icmp_type, icmp_code;
 	__u8 icmp_error;     /* 1: an ICMP error, whose inner packet names the flow */
+	__u8 neighbour;      /* 1: a neighbour discovery or router message (RFC 4861) */
 	__u8 fragment;       /* enum fragment_part */
-	__u8 ttl;
+	__u8 direction;      /* enum direction of the program */
+	__u8 reply;          /* 1: a reply of a known flow */
+	__u8 origin;         /* enum origin */
+	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
+	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
 	__u16 l3, l4;        /* offsets from the frame's start, bytes */
-	__u32 peer_identity;
+	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
+	__u32 rule;          /* that gave the last verdict, 1-based; 0: none */
+	__u32 peer_identity; /* the peer is the other end, seen from the container of this program */
 	__u32 peer_network;
 	__u32 peer_slot;
+	__u32 peer_kind;     /* enum peer_kind */
+};
+
+enum peer_kind {
+	PEER_WORLD = 0,
+	PEER_HOST = 1,
+	PEER_CONTAINER = 2,
+};
+
+enum tcp_flag {
+	TCP_FIN = 1 << 0,
+	TCP_SYN = 1 << 1,
+	TCP_RST = 1 << 2,
+	TCP_ACK = 1 << 4,
 };

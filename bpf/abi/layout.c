@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One variable of every type that Go shares: compiled by internal/gen only, for its BTF. */
+#include "drop.h"
+#include "event.h"
+#include "policy.h"
+#include "types.h"
+
+struct ip ip;
+struct endpoint endpoint;
+struct tuple tuple;
+struct flow flow;
+struct nat nat;
+struct service_key service_key;
+struct service service;
+struct fragment_key fragment_key;
+struct fragment fragment;
+struct uplink uplink;
+struct counter counter;
+struct budget budget;
+struct event event;
+struct policy_input policy_input;
+
+enum limits limits;
+enum direction direction;
+enum origin origin;
+enum identity identity;
+enum endpoint_flags endpoint_flags;
+enum flow_flags flow_flags;
+enum event_type event_type;
+enum event_point event_point;
+enum observer_flags observer_flags;
+enum event_rate event_rate;
+enum policy_class policy_class;
+enum policy_verdict policy_verdict;

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Connection tracking: one entry a connection, found by one normalised tuple from both sides. */
+#pragma once
+#include "../lib/icmp.h"
+#include <linux/in.h>
+#include <linux/in6.h>
+#include "../abi/config.h"
+#include "../abi/drop.h"
+#include "../lib/bytes.h"
+#include "../map/flows_any.h"
+#include "../map/flows_tcp.h"
+#include "packet.h"
+#include "service.h"
+
+#define FLOW_SHORT FLOW_SECONDS(10)
+
+STEP __u32 flow_now(void)
+{
+	return bpf_ktime_get_coarse_ns() >> 30;
+}
+
+STEP int source_is_lo(const struct packet *p)
+{
+	for (int i = 0; i < 4; i++) {
+		__u32 src = bpf_ntohl(p->src.w[i]), dst = bpf_ntohl(p->dst.w[i]);
+
+		if (src != dst)
+			return src < dst;
+	}
+	return bpf_ntohs(p->sport) <= bpf_ntohs(p->dport);
+}
+
+/* Fills key. Answers FLOW_INITIATOR_LO if the packet's source is key->lo, else 0. */
+RARE int flow_tuple(struct packet *p, struct tuple *key)
+{
+	if (!p || !key)
+		return 0;
+	key->proto = p->proto;
+	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+	if (source_is_lo(p)) {
+		key->lo = p->src;
+		key->hi = p->dst;
+		key->lo_port = p->sport;
+		key->hi_port = p->dport;
+		return FLOW_INITIATOR_LO;
+	}
+	key->lo = p->dst;
+	key->hi = p->src;
+	key->lo_port = p->dport;
+	key->hi_port = p->sport;
+	return 0;
+}
+
+STEP struct flow *flow_find(const struct tuple *key)
+{
+	if (key->proto == IPPROTO_TCP)
+		return bpf_map_lookup_elem(&flows_tcp, key);
+	return bpf_map_lookup_elem(&flows_any, key);
+}
+
+STEP int flow_closed(__u32 flags)
+{
+	return flags & FLOW_RESET || (flags & FLOW_FIN_INITIATOR && flags & FLOW_FIN_RESPONDER);
+}
+
+STEP __u32 flow_timeout(__u32 flags, __u8 proto)
+{
+	if (proto != IPPROTO_TCP)
+		return flags & FLOW_REPLIED ? FLOW_SECONDS(180) : FLOW_SECONDS(60);
+	if (flow_closed(flags))
+		return FLOW_SHORT;
+	return flags & FLOW_ESTABLISHED ? FLOW_SECONDS(8000) : FLOW_SECONDS(60);
+}
+
+STEP __u32 flow_tcp_flags(const struct packet *p, __u32 flags)
+{
+	if (p->tcp_flags & TCP_RST)
+		flags |= FLOW_RESET;
+	if (p->tcp_flags & TCP_FIN)
+		flags |= p->reply ? FLOW_FIN_RESPONDER : FLOW_FIN_INITIATOR;
+	if (!p->reply && flags & FLOW_REPLIED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK)
+		flags |= FLOW_ESTABLISHED;
+	return flags;
+}
+
+/* Takes the packet into a flow that was found: sets p->reply and p->news, and keeps time and state. side is flow_tuple's
+ * answer. 0: the flow is expired, or over and the packet opens another. The entry is written only when it changes: it
+ * is shared by two processors. */
+RARE int flow_continue(struct flow *f, struct packet *p, __u32 side)
+{
+	__u32 now = flow_now(), flags, news;
+
+	if (!f || !p)
+		return 0;
+	flags = f->flags;
+	p->reply = (flags & FLOW_INITIATOR_LO) != side;
+	if (unlikely(now - f->last >= FLOW_SHORT) && now - f->last > flow_timeout(flags, p->proto))
+		return 0;
+	if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && flow_closed(flags))
+		return 0;
+	news = flags;
+	if (p->reply)
+		news |= FLOW_REPLIED;
+	if (p->proto == IPPROTO_TCP)
+		news = flow_tcp_flags(p, news);
+	if (likely(news == flags && now == f->last))
+		return 1;
+	if (news != flags)
+		__sync_fetch_and_or(&f->flags, news & ~flags);
+	f->last = now;
+	p->news = 1;
+	return 1;
+}
+
+/* A packet that only makes sense within a flow opens none. */
+STEP int refuse_untracked(const struct packet *p)
+{
+	if (p->proto == IPPROTO_TCP)
+		return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) ? DROP_NOT_TRACKED : 0;
+	if (p->proto == IPPROTO_ICMP)
+		return p->icmp_type == ICMP_ECHOREPLY ? DROP_NOT_TRACKED : 0;
+	if (p->proto == IPPROTO_ICMPV6)
+		return p->icmp_type == ICMPV6_ECHO_REPLY ? DROP_NOT_TRACKED : 0;
+	return 0;
+}
+
+/* Enters a flow that the packet's source opens, judged by this program. t may be NULL. 0 or the drop reason. */
+RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, __u32 side)
+{
+	struct flow f = {};
+	long err;
+
+	if (!key || !p)
+		return DROP_FLOW_TABLE;
+	p->news = 1;
+	f.last = flow_now();
+	f.flags = side & FLOW_INITIATOR_LO;
+	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN)) /* begun before it was seen: a restart must not cut */
+		f.flags |= FLOW_REPLIED | FLOW_ESTABLISHED;
+	if (p->proto == IPPROTO_TCP)
+		f.flags = flow_tcp_flags(p, f.flags);
+	if (p->direction == DIRECTION_EGRESS) {
+		f.egress_revision = REVISION;
+		f.egress_peer = p->peer_identity;
+	} else {
+		f.ingress_revision = REVISION;
+		f.ingress_peer = p->peer_identity;
+	}
+	if (t && t->flags) {
+		f.flags |= t->flags;
+		f.dnat_addr = t->dnat_addr;
+		f.dnat_port = t->dnat_port;
+	}
+	if (key->proto == IPPROTO_TCP)
+		err = bpf_map_update_elem(&flows_tcp, key, &f, BPF_ANY);
+	else
+		err = bpf_map_update_elem(&flows_any, key, &f, BPF_ANY);
+	return err ? DROP_FLOW_TABLE : 0;
+}

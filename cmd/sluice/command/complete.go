@@ -1,0 +1,104 @@
+package command
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-net/sluice/api"
+)
+
+// completeTime is how long the shell waits for the daemon.
+const completeTime = time.Second
+
+// names asks the daemon for words with descriptions.
+type names func(ctx context.Context, c *api.Client) ([]cobra.Completion, error)
+
+// complete makes a completion function that offers the words that are not on the command line yet, at most most
+// arguments (0: any number). When the daemon does not answer it offers nothing.
+func (a *app) complete(most int, ask names) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		const only = cobra.ShellCompDirectiveNoFileComp
+		if most > 0 && len(args) >= most {
+			return nil, only
+		}
+		parent := cmd.Context()
+		if parent == nil {
+			parent = context.Background()
+		}
+		ctx, cancel := context.WithTimeout(parent, completeTime)
+		defer cancel()
+		c := a.client()
+		defer c.Close()
+		words, err := ask(ctx, c)
+		if err != nil {
+			cobra.CompDebugln(err.Error(), false)
+			return nil, only
+		}
+		slices.Sort(words)
+		return slices.DeleteFunc(slices.Compact(words), func(w string) bool {
+			word, _, _ := strings.Cut(w, "\t")
+			return !strings.HasPrefix(word, prefix) || slices.Contains(args, word)
+		}), only
+	}
+}
+
+// completeFlag makes a flag complete words of the daemon.
+func (a *app) completeFlag(cmd *cobra.Command, flag string, ask names) {
+	f := a.complete(0, ask)
+	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return f(cmd, nil, prefix)
+	})
+	if err != nil {
+		panic(err) // the flag does not exist: a defect that every run would show
+	}
+}
+
+func networkNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Networks(ctx)
+	return words(all, err, func(n api.Network) (string, string) {
+		if n.Name == "" {
+			return short(n.ID), "network"
+		}
+		return n.Name, "network " + short(n.ID)
+	})
+}
+
+func endpointNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Endpoints(ctx)
+	return words(all, err, func(e api.Endpoint) (string, string) {
+		if e.Container == "" {
+			return short(e.ID), "endpoint on " + e.Network
+		}
+		return e.Container, "container " + short(e.ContainerID)
+	})
+}
+
+func identityNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Identities(ctx)
+	return words(all, err, func(i api.Identity) (string, string) {
+		if i.Name != "" {
+			return i.Name, "reserved"
+		}
+		return strconv.Itoa(int(i.ID)), pairs(i.Labels)
+	})
+}
+
+func policyNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Policies(ctx)
+	return words(all, err, func(p api.Policy) (string, string) { return p.Name, p.Kind })
+}
+
+// words makes completions of items.
+func words[T any](items []T, err error, word func(T) (name, about string)) ([]cobra.Completion, error) {
+	var out []cobra.Completion
+	for _, item := range items {
+		name, about := word(item)
+		out = append(out, cobra.CompletionWithDesc(name, oneLine(about)))
+	}
+	return out, err
+}

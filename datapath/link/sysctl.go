@@ -1,0 +1,56 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// sysctls is the directory of the network's sysctls; which namespace's depends on the calling thread.
+const sysctls = "/proc/sys/net"
+
+// hostSide are the settings of a host's side, under net/FAMILY/conf/DEVICE:
+//   - forwarding: bpf_fib_lookup answers "forwarding disabled" for packets that arrive by the device otherwise;
+//   - the host neither filters by reverse path (a route by way of another network would be dropped), nor answers ARP
+//     or ND for others, nor learns routes from containers, nor gives the device an address or redirects containers.
+//
+// IPv6 stays off until Configure sees an IPv6 address, so that an idle device sends nothing.
+var hostSide = []struct{ family, key, value string }{
+	{"ipv4", "forwarding", "1"},
+	{"ipv4", "rp_filter", "0"},
+	{"ipv4", "proxy_arp", "0"},
+	{"ipv4", "accept_redirects", "0"},
+	{"ipv4", "send_redirects", "0"},
+	{"ipv6", "disable_ipv6", "1"},
+	{"ipv6", "addr_gen_mode", "1"},
+	{"ipv6", "accept_ra", "0"},
+	{"ipv6", "accept_redirects", "0"},
+	{"ipv6", "proxy_ndp", "0"},
+	{"ipv6", "forwarding", "1"},
+}
+
+func (h *Host) setUp(device string) error {
+	for _, s := range hostSide {
+		err := setSysctl(s.family, device, s.key, s.value)
+		if errors.Is(err, fs.ErrNotExist) && s.family == "ipv6" {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enableIPv6 turns IPv6 on for a device; the error tells when the kernel has none.
+func enableIPv6(device string) error { return setSysctl("ipv6", device, "disable_ipv6", "0") }
+
+func setSysctl(family, device, key, value string) error {
+	path := filepath.Join(sysctls, family, "conf", device, key)
+	if err := os.WriteFile(path, []byte(value), 0); err != nil {
+		return fmt.Errorf("set sysctl net.%s.conf.%s.%s to %s: %w", family, device, key, value, err)
+	}
+	return nil
+}

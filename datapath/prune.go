@@ -1,0 +1,112 @@
+package datapath
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// Mixed is what Loaded says of a slot whose two programs were made from different Programs, or by something else: a
+// replacement was cut short. It is no Program's fingerprint.
+const Mixed = "mixed"
+
+// Loaded returns the fingerprint of what runs in every slot that is not empty. It reads the kernel: the constants of the
+// very programs that packets meet.
+func (l *Loader) Loaded() (map[uint32]string, error) {
+	out := map[uint32]string{}
+	for slot := range l.Slots() {
+		egress, err := l.fingerprintIn(egressSlots, slot)
+		if err != nil {
+			return nil, err
+		}
+		ingress, err := l.fingerprintIn(ingressSlots, slot)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case egress == "" && ingress == "":
+		case egress == ingress:
+			out[slot] = egress
+		default:
+			out[slot] = Mixed
+		}
+	}
+	return out, nil
+}
+
+// fingerprintIn is empty for an empty slot.
+func (l *Loader) fingerprintIn(array string, slot uint32) (string, error) {
+	var id uint32
+	err := l.maps.get(array).Lookup(slot, &id)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read slot %d of %s: %w", slot, array, err)
+	}
+	constants, err := constantsOf(ebpf.ProgramID(id))
+	if err != nil {
+		return "", fmt.Errorf("read program in slot %d of %s: %w", slot, array, err)
+	}
+	v, ok := l.container.vars["FINGERPRINT"]
+	if !ok || int(v.offset+v.size) > len(constants) {
+		return Mixed, nil // made by a version with other constants
+	}
+	print := constants[v.offset : v.offset+v.size]
+	if bytes.Count(print, []byte{0}) == len(print) {
+		return Mixed, nil
+	}
+	return hex.EncodeToString(print), nil
+}
+
+// constantsOf reads the constants of a loaded program; nil if it has none.
+func constantsOf(id ebpf.ProgramID) ([]byte, error) {
+	p, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		return nil, err
+	}
+	ids, _ := info.MapIDs()
+	for _, mapID := range ids {
+		m, err := ebpf.NewMapFromID(mapID)
+		if err != nil {
+			return nil, err
+		}
+		data, found, err := readConstants(m)
+		m.Close()
+		if found || err != nil {
+			return data, err
+		}
+	}
+	return nil, nil
+}
+
+func readConstants(m *ebpf.Map) (data []byte, found bool, err error) {
+	info, err := m.Info()
+	if err != nil || info.Name != constantsMap {
+		return nil, false, err
+	}
+	data, err = m.LookupBytes(uint32(0))
+	return data, true, err
+}
+
+// Prune empties the slots that owned refuses and removes the pins of maps that no object has any more.
+func (l *Loader) Prune(owned func(slot uint32) bool) error {
+	var errs []error
+	for slot := range l.Slots() {
+		if owned(slot) {
+			continue
+		}
+		if err := l.Clear(slot); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, l.maps.prune())...)
+}

@@ -1,0 +1,184 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/identity"
+	"github.com/sluice-net/sluice/store"
+)
+
+// name enters what Docker told of an endpoint's container into its record: from then on the endpoint has the identity
+// of its labels. The record is saved; the programs follow by regenerate.
+func (m *Manager) name(ctx context.Context, n *Network, e *Endpoint, a Attachment) error {
+	if a.NetworkName != "" && a.NetworkName != n.Name {
+		renamed := *n
+		renamed.Name = a.NetworkName
+		if err := m.saveNetwork(ctx, &renamed); err != nil {
+			return err
+		}
+		n = &renamed
+	}
+	e.Container = a.Container
+	return m.identify(ctx, n, e)
+}
+
+// identify gives the endpoint the identity of its labels, and saves both.
+func (m *Manager) identify(ctx context.Context, n *Network, e *Endpoint) error {
+	labels, err := m.labels(n, e)
+	if err != nil {
+		return fmt.Errorf("labels of container %s: %w", e.Container.Name, err)
+	}
+	id, created, err := m.identities.Acquire(labels)
+	if err != nil {
+		return fmt.Errorf("identity of container %s: %w", e.Container.Name, err)
+	}
+	if id == e.Identity {
+		if _, err := m.identities.Release(id); err != nil {
+			return err
+		}
+		return m.save(ctx, e)
+	}
+	var ops []store.Op
+	if created {
+		op, err := put(fmt.Sprintf("%s%d", identityPrefix, id), identity.Record{ID: id, Labels: labels})
+		if err != nil {
+			return err
+		}
+		ops = append(ops, op)
+	}
+	e.Identity = id
+	return m.save(ctx, e, ops...)
+}
+
+// labels returns an endpoint's labels as policy sees them: Docker's, the network's, and what the user changed.
+func (m *Manager) labels(n *Network, e *Endpoint) (identity.Labels, error) {
+	labels, err := identity.FromContainer(e.Container.Labels, n.title())
+	if err != nil {
+		return nil, err
+	}
+	m.mu.RLock()
+	change := m.changes[e.Container.ID]
+	m.mu.RUnlock()
+	return labels.Apply(change.Add, change.Remove)
+}
+
+// releaseIdentity gives one hold of an identity back, and forgets the identity with the last.
+func (m *Manager) releaseIdentity(ctx context.Context, id identity.ID) error {
+	if id.Reserved() {
+		return nil
+	}
+	freed, err := m.identities.Release(id)
+	if err != nil || !freed {
+		return err
+	}
+	return m.Store.Apply(ctx, store.Op{Key: fmt.Sprintf("%s%d", identityPrefix, id), Delete: true})
+}
+
+// Relabel changes the live labels of an endpoint's container, on all its networks, and returns the generation that
+// judges by them. Adding what is there or removing what is not succeeds.
+func (m *Manager) Relabel(ctx context.Context, id string, change api.LabelChange) (uint64, error) {
+	e, ok := m.endpoint(id)
+	switch {
+	case !ok:
+		return 0, api.Errorf(api.CodeNotFound, "label endpoint %s: no such endpoint", short(id))
+	case !e.named():
+		return 0, api.Errorf(api.CodeConflict, "label endpoint %s: Docker has not told its container yet, try again", short(id))
+	}
+	container := e.Container.ID
+	defer m.calls.lock("labels/" + container)()
+	if err := m.changeLabels(ctx, e, change); err != nil {
+		return 0, err
+	}
+	for _, e := range m.endpointsOfContainer(container) {
+		if err := m.reidentify(ctx, e.ID); err != nil {
+			return 0, err
+		}
+	}
+	m.requestRegeneration()
+	return m.currentGeneration(), nil
+}
+
+// changeLabels merges a change into the container's and makes it durable, after checking that the labels stay valid.
+func (m *Manager) changeLabels(ctx context.Context, e *Endpoint, change api.LabelChange) error {
+	m.mu.RLock()
+	old := m.changes[e.Container.ID]
+	m.mu.RUnlock()
+	merged := LabelChange{Add: maps.Clone(old.Add), Remove: slices.Clone(old.Remove)}
+	if merged.Add == nil {
+		merged.Add = map[string]string{}
+	}
+	for _, k := range change.Remove {
+		key := identity.NormaliseKey(k)
+		delete(merged.Add, key)
+		if !slices.Contains(merged.Remove, key) {
+			merged.Remove = append(merged.Remove, key)
+		}
+	}
+	for k, v := range change.Add {
+		key := identity.NormaliseKey(k)
+		merged.Add[key] = v
+		merged.Remove = slices.DeleteFunc(merged.Remove, func(r string) bool { return r == key })
+	}
+	labels, err := identity.FromContainer(e.Container.Labels, "")
+	if err == nil {
+		labels, err = labels.Apply(merged.Add, merged.Remove)
+	}
+	if err == nil {
+		err = labels.Validate()
+	}
+	if err != nil {
+		return api.Errorf(api.CodeInvalid, "label container %s: %v", e.Container.Name, err)
+	}
+	op, err := put(changePrefix+e.Container.ID, merged)
+	if err != nil {
+		return err
+	}
+	if err := m.Store.Apply(ctx, op); err != nil {
+		return fmt.Errorf("store labels of container %s: %w", e.Container.Name, err)
+	}
+	m.mu.Lock()
+	m.changes[e.Container.ID] = merged
+	m.mu.Unlock()
+	return nil
+}
+
+// reidentify gives an endpoint the identity of its labels as they are now. The old one is released by the regeneration
+// that ends its use: until then the tables of peers know both, so that no packet is lost in between.
+func (m *Manager) reidentify(ctx context.Context, id string) error {
+	defer m.calls.lock(id)()
+	e, ok := m.endpoint(id)
+	if !ok || !e.named() {
+		return nil
+	}
+	n, ok := m.network(e.NetworkID)
+	if !ok {
+		return nil
+	}
+	changed := *e
+	if err := m.identify(ctx, n, &changed); err != nil {
+		return err
+	}
+	if changed.Identity != e.Identity && !e.Identity.Reserved() {
+		m.mu.Lock()
+		m.retired = append(m.retired, e.Identity)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// endpointsOfContainer returns the endpoints of a container, one a network.
+func (m *Manager) endpointsOfContainer(containerID string) []*Endpoint {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var all []*Endpoint
+	for _, e := range m.endpoints {
+		if e.Container.ID == containerID {
+			all = append(all, e)
+		}
+	}
+	return all
+}

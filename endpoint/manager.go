@@ -1,0 +1,181 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/sluice-net/sluice/identity"
+	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/store"
+)
+
+// Options are what a Manager works with.
+type Options struct {
+	Store      Store
+	Programs   Programs
+	Addresses  Addresses
+	Links      Links
+	Frontends  Frontends
+	Engine     Engine
+	Ports      Registry
+	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
+	Log        logrus.FieldLogger
+}
+
+// Store is what the use-cases need of the store.
+type Store interface {
+	List(ctx context.Context, prefix string) ([]store.Entry, error)
+	Apply(ctx context.Context, ops ...store.Op) error
+}
+
+// Manager keeps networks, endpoints, identities and policies, and makes the kernel follow. All methods may be called
+// concurrently.
+type Manager struct {
+	Options
+
+	// calls serialises the calls for one object, by id.
+	calls keyedMutex
+
+	// mu guards the state below. Records are immutable, the maps hold the newest.
+	mu         sync.RWMutex
+	networks   map[string]*Network
+	endpoints  map[string]*Endpoint
+	identities *identity.Allocator
+	policies   *policy.Set
+	documents  map[string]*Document
+	changes    map[string]LabelChange // by container id
+	generation uint64                 // counts changes of anything that programs are made from
+	judgements map[string]Judgement   // by endpoint id
+	running    map[string]*running    // by endpoint id
+	retired    []identity.ID          // to be released when no program uses them any more
+
+	regeneration regeneration
+	kick         chan struct{} // asks Follow for a reconciliation
+}
+
+// NewManager returns a Manager without state; Restore fills it.
+func NewManager(o Options) *Manager {
+	m := &Manager{
+		Options:    o,
+		networks:   map[string]*Network{},
+		endpoints:  map[string]*Endpoint{},
+		identities: identity.NewAllocator(),
+		policies:   &policy.Set{},
+		documents:  map[string]*Document{},
+		changes:    map[string]LabelChange{},
+		judgements: map[string]Judgement{},
+		running:    map[string]*running{},
+		kick:       make(chan struct{}, 1),
+	}
+	m.regeneration.init()
+	return m
+}
+
+// network returns the record of a network.
+func (m *Manager) network(id string) (*Network, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	n, ok := m.networks[id]
+	return n, ok
+}
+
+// endpoint returns the record of an endpoint.
+func (m *Manager) endpoint(id string) (*Endpoint, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	e, ok := m.endpoints[id]
+	return e, ok
+}
+
+// save makes the record of an endpoint durable, then current, and counts a change.
+func (m *Manager) save(ctx context.Context, e *Endpoint, more ...store.Op) error {
+	op, err := put(endpointPrefix+e.ID, e)
+	if err != nil {
+		return err
+	}
+	if err := m.Store.Apply(ctx, append(more, op)...); err != nil {
+		return fmt.Errorf("store endpoint %s: %w", short(e.ID), err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endpoints[e.ID] = e
+	m.generation++
+	return nil
+}
+
+// short abbreviates an id as Docker does.
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}
+
+// keyedMutex is one mutex per key; the zero value is ready.
+type keyedMutex struct {
+	mu   sync.Mutex
+	held map[string]*keyHolder
+}
+
+type keyHolder struct {
+	sync.Mutex
+	users int
+}
+
+// lock locks the keys' mutexes in their order and returns the function that unlocks them.
+func (k *keyedMutex) lock(keys ...string) (unlock func()) {
+	var unlocks []func()
+	for _, key := range keys {
+		unlocks = append(unlocks, k.lockOne(key))
+	}
+	return func() {
+		for i := len(unlocks) - 1; i >= 0; i-- {
+			unlocks[i]()
+		}
+	}
+}
+
+func (k *keyedMutex) lockOne(key string) func() {
+	k.mu.Lock()
+	if k.held == nil {
+		k.held = map[string]*keyHolder{}
+	}
+	h := k.held[key]
+	if h == nil {
+		h = &keyHolder{}
+		k.held[key] = h
+	}
+	h.users++
+	k.mu.Unlock()
+	h.Lock()
+	return func() {
+		h.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if h.users--; h.users == 0 {
+			delete(k.held, key)
+		}
+	}
+}
+
+// list reads all records below a prefix of the store.
+func list[T any](ctx context.Context, s Store, prefix string, each func(key string, record *T) error) error {
+	entries, err := s.List(ctx, prefix)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", strings.TrimSuffix(prefix, "/"), err)
+	}
+	for _, e := range entries {
+		record, err := decode[T](e)
+		if err != nil {
+			return err
+		}
+		if err := each(strings.TrimPrefix(e.Key, prefix), record); err != nil {
+			return err
+		}
+	}
+	return nil
+}

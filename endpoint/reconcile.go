@@ -1,0 +1,199 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sluice-net/sluice/store"
+)
+
+const (
+	// settling is how old a record must be before Docker's not knowing it means that Docker forgot it: networks and
+	// endpoints are listed only some time after their requests.
+	settling = 30 * time.Second
+	// retry is the pause before a failed reconciliation, or one that left endpoints unnamed, is repeated.
+	retry = time.Second
+	// round is the time between reconciliations that nothing asked for.
+	round = 5 * time.Minute
+)
+
+// requestReconcile asks Follow for a reconciliation; requests that come before it starts are one.
+func (m *Manager) requestReconcile() {
+	select {
+	case m.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Follow reconciles with Docker whenever something changed there (changes), was asked for, or time has passed, until
+// the context ends. An engine that does not answer is asked again.
+func (m *Manager) Follow(ctx context.Context, changes <-chan struct{}) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+		case <-m.kick:
+		case <-timer.C:
+		}
+		settled, err := m.Reconcile(ctx)
+		next := round
+		if err != nil {
+			m.Log.WithError(err).Warn("reconcile with Docker")
+		}
+		if err != nil || !settled {
+			next = retry
+		}
+		timer.Reset(next)
+	}
+}
+
+// Reconcile learns what Docker knows of our networks and endpoints and removes what Docker has forgotten. It reports
+// whether every joined endpoint's container is known.
+func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
+	before := time.Now()
+	networks, err := m.Engine.Networks(ctx)
+	if err != nil {
+		return false, fmt.Errorf("list Docker's networks: %w", err)
+	}
+	known := map[string]EngineNetwork{}
+	attached := map[string]Attachment{}
+	for _, n := range networks {
+		known[n.ID] = n
+		for _, a := range n.Attachments {
+			a.NetworkName = n.Name
+			attached[a.EndpointID] = a
+		}
+	}
+	var errs []error
+	for _, e := range m.endpointsAll() {
+		errs = append(errs, m.reconcileEndpoint(ctx, e.ID, attached, before))
+	}
+	for _, n := range m.networksAll() {
+		errs = append(errs, m.reconcileNetwork(ctx, n, known, before))
+	}
+	errs = append(errs, m.forgetChanges(ctx))
+	m.requestRegeneration()
+	return m.settled(), errors.Join(errs...)
+}
+
+// reconcileEndpoint names an endpoint that Docker lists, and deletes one that it does not list any more.
+func (m *Manager) reconcileEndpoint(ctx context.Context, id string, attached map[string]Attachment, before time.Time) error {
+	a, listed := attached[id]
+	e, ok := m.endpoint(id)
+	if !ok {
+		return nil
+	}
+	if !listed {
+		if before.Sub(e.Created) < settling {
+			return nil
+		}
+		m.Log.WithField("endpoint", short(id)).Info("Docker has forgotten the endpoint, removing it")
+		return m.DeleteEndpoint(ctx, e.NetworkID, id)
+	}
+	defer m.calls.lock(id)()
+	e, ok = m.endpoint(id)
+	if !ok || !e.joined() {
+		return nil
+	}
+	n, known := m.network(e.NetworkID)
+	if !known || (e.Container.ID == a.Container.ID && e.Container.Name == a.Container.Name && n.Name == a.NetworkName) {
+		return nil
+	}
+	changed := *e
+	if err := m.name(ctx, n, &changed, a); err != nil {
+		return err
+	}
+	if changed.Identity != e.Identity && !e.Identity.Reserved() {
+		m.mu.Lock()
+		m.retired = append(m.retired, e.Identity)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// reconcileNetwork deletes a network that Docker does not list any more.
+func (m *Manager) reconcileNetwork(ctx context.Context, n *Network, known map[string]EngineNetwork, before time.Time) error {
+	if _, ok := known[n.ID]; ok || before.Sub(n.Created) < settling {
+		return nil
+	}
+	m.Log.WithField("network", n.title()).Info("Docker has forgotten the network, removing it")
+	return m.DeleteNetwork(ctx, n.ID)
+}
+
+// forgetChanges drops the label changes of containers that are gone.
+func (m *Manager) forgetChanges(ctx context.Context) error {
+	m.mu.RLock()
+	changed := make([]string, 0, len(m.changes))
+	for id := range m.changes {
+		changed = append(changed, id)
+	}
+	m.mu.RUnlock()
+	if len(changed) == 0 {
+		return nil
+	}
+	ids, err := m.Engine.ContainerIDs(ctx)
+	if err != nil {
+		return fmt.Errorf("list Docker's containers: %w", err)
+	}
+	for _, id := range changed {
+		if slices.Contains(ids, id) {
+			continue
+		}
+		if err := m.Store.Apply(ctx, store.Op{Key: changePrefix + id, Delete: true}); err != nil {
+			return err
+		}
+		m.mu.Lock()
+		delete(m.changes, id)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+// settled reports whether the container of every joined endpoint is known.
+func (m *Manager) settled() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, e := range m.endpoints {
+		if e.joined() && !e.named() {
+			return false
+		}
+	}
+	return true
+}
+
+// networksAll returns all networks.
+func (m *Manager) networksAll() []*Network {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make([]*Network, 0, len(m.networks))
+	for _, n := range m.networks {
+		all = append(all, n)
+	}
+	return all
+}
+
+// AddressesInUse returns every address that a network or an endpoint has: what IPAM must keep.
+func (m *Manager) AddressesInUse() []netip.Addr {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var all []netip.Addr
+	for _, n := range m.networks {
+		all = append(all, n.gateways()...)
+		for _, s := range slices.Concat(n.IPv4, n.IPv6) {
+			for _, a := range s.Aux {
+				all = append(all, a)
+			}
+		}
+	}
+	for _, e := range m.endpoints {
+		all = append(all, e.addrs()...)
+	}
+	return all
+}

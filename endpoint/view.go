@@ -1,0 +1,295 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/identity"
+	"github.com/sluice-net/sluice/policy"
+)
+
+// Networks lists the networks, sorted by name.
+func (m *Manager) Networks(context.Context) ([]api.Network, error) {
+	all := []api.Network{}
+	for _, n := range m.networksAll() {
+		v := api.Network{
+			ID: n.ID, Name: n.Name, Number: n.Number, Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
+			Isolate: n.Options.Isolate, Policy: string(n.Options.Policy), MTU: n.Options.MTU,
+			Endpoints: len(m.endpointsOf(n.ID)), Created: n.Created,
+		}
+		if v.MTU == 0 {
+			v.MTU = m.DefaultMTU()
+		}
+		for _, s := range slices.Concat(n.IPv4, n.IPv6) {
+			v.Subnets = append(v.Subnets, api.Subnet{Prefix: s.Pool, Gateway: s.Gateway})
+		}
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b api.Network) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
+	return all, nil
+}
+
+// Endpoints lists the joined endpoints, sorted by container and network.
+func (m *Manager) Endpoints(context.Context) ([]api.Endpoint, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := []api.Endpoint{}
+	for _, e := range m.endpoints {
+		if n := m.networks[e.NetworkID]; n != nil && e.joined() {
+			all = append(all, m.view(n, e))
+		}
+	}
+	slices.SortFunc(all, func(a, b api.Endpoint) int {
+		return strings.Compare(a.Container+"\x00"+a.Network, b.Container+"\x00"+b.Network)
+	})
+	return all, nil
+}
+
+// view shows one joined endpoint. The caller holds mu.
+func (m *Manager) view(n *Network, e *Endpoint) api.Endpoint {
+	labels, _ := m.identities.Labels(e.Identity)
+	change := m.changes[e.Container.ID]
+	v := api.Endpoint{
+		ID: e.ID, State: api.StateReady, Slot: e.Veth.Slot, NetworkID: n.ID, Network: n.title(),
+		ContainerID: e.Container.ID, Container: e.Container.Name, Image: e.Container.Image,
+		Project: labels["compose.project"], Service: labels["compose.service"],
+		Identity: uint32(e.Identity), Labels: labels, Changed: api.LabelChange{Add: change.Add, Remove: change.Remove},
+		IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC, Interface: e.Veth.Host, Ifindex: e.Veth.Ifindex,
+	}
+	if !e.named() {
+		v.State = api.StateClosed
+	}
+	r := m.running[e.ID]
+	if r == nil {
+		return v
+	}
+	v.Revision = r.program.Revision
+	v.Program = api.Program{Loaded: r.loaded, LoadTime: r.took}
+	if r.program.Slot != 0 {
+		v.Program.Fingerprint = r.program.Fingerprint()
+	}
+	v.Egress, v.Ingress = direction(r.program.Egress), direction(r.program.Ingress)
+	if r.failure != nil {
+		v.State, v.LastError = api.StateFailed, r.failure.Error()
+	}
+	return v
+}
+
+// direction shows what restricts one direction.
+func direction(t *policy.Table) api.Direction {
+	d := api.Direction{Enforced: t != nil}
+	if t == nil {
+		return d
+	}
+	d.Entries = t.Entries()
+	for _, r := range t.Rules {
+		if r.Policy != "" && !slices.Contains(d.Policies, r.Policy) {
+			d.Policies = append(d.Policies, r.Policy)
+		}
+	}
+	return d
+}
+
+// Identities lists the identities in use, the reserved ones first.
+func (m *Manager) Identities(context.Context) ([]api.Identity, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	holders := map[identity.ID][]string{}
+	for _, e := range m.endpoints {
+		if e.joined() {
+			holders[e.Identity] = append(holders[e.Identity], e.ID)
+		}
+	}
+	all := []api.Identity{}
+	for _, id := range []identity.ID{identity.Host, identity.World, identity.Init} {
+		all = append(all, api.Identity{ID: uint32(id), Name: id.String(), Endpoints: holders[id]})
+	}
+	for _, r := range m.identities.List() {
+		slices.Sort(holders[r.ID])
+		all = append(all, api.Identity{ID: uint32(r.ID), Labels: r.Labels, Endpoints: holders[r.ID]})
+	}
+	return all, nil
+}
+
+// PolicyEntries returns the verdict tables of the running programs of the endpoints, all if none is named.
+func (m *Manager) PolicyEntries(_ context.Context, ids []string) ([]api.PolicyEntry, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := []api.PolicyEntry{}
+	for id, r := range m.running {
+		e := m.endpoints[id]
+		if e == nil || (len(ids) > 0 && !slices.Contains(ids, id)) {
+			continue
+		}
+		for _, d := range []struct {
+			name  string
+			table *policy.Table
+		}{{"egress", r.program.Egress}, {"ingress", r.program.Ingress}} {
+			base := api.PolicyEntry{Endpoint: id, Container: e.Container.Name, Direction: d.name, Revision: r.program.Revision}
+			all = append(all, m.entries(base, d.table)...)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b api.PolicyEntry) int {
+		return strings.Compare(a.Container+a.Endpoint+a.Direction, b.Container+b.Endpoint+b.Direction)
+	})
+	return all, nil
+}
+
+// entries shows a table, line by line.
+func (m *Manager) entries(base api.PolicyEntry, t *policy.Table) []api.PolicyEntry {
+	if t == nil {
+		return nil
+	}
+	var all []api.PolicyEntry
+	add := func(peer string, id identity.ID, p policy.Profile) {
+		for i, from := range p {
+			line := base
+			line.Peer, line.Identity, line.Verdict = peer, uint32(id), from.Verdict.String()
+			if rule, ok := t.Rule(from.Rule); ok {
+				line.Rule = rule.String()
+			}
+			to := uint32(255<<16 | 65535)
+			if i+1 < len(p) {
+				to = p[i+1].From - 1
+			}
+			all = append(all, spans(line, from.From, to)...)
+		}
+	}
+	for _, i := range t.Identities {
+		labels, _ := m.identities.Labels(i.ID)
+		add(labels.String(), i.ID, i.Profile)
+	}
+	for _, r := range t.CIDRs {
+		add(r.First.Unmap().String()+"-"+r.Last.Unmap().String(), 0, r.Profile)
+	}
+	for c, p := range t.Defaults {
+		add(policy.Class(c).String(), 0, p)
+	}
+	return all
+}
+
+// spans cuts an interval of protocol<<16|port at the borders of protocols. One over all protocols is a line "any".
+func spans(line api.PolicyEntry, from, to uint32) []api.PolicyEntry {
+	const last = 255<<16 | 65535
+	if from == 0 && to >= last {
+		line.Protocol, line.From, line.To = "any", 0, 65535
+		return []api.PolicyEntry{line}
+	}
+	var all []api.PolicyEntry
+	for from <= to {
+		protocol := from >> 16
+		end := min(to, protocol<<16|65535)
+		whole := from&65535 == 0 && end&65535 == 65535
+		if whole { // several whole protocols are one line
+			for end < to && end+65536 <= to {
+				end += 65536
+			}
+		}
+		line.Protocol = protocolName(protocol)
+		if last := end >> 16; last != protocol {
+			line.Protocol = fmt.Sprintf("%s-%s", protocolName(protocol), protocolName(last))
+		}
+		line.From, line.To = uint16(from), uint16(end)
+		all = append(all, line)
+		if end == ^uint32(0) {
+			break
+		}
+		from = end + 1
+	}
+	return all
+}
+
+func protocolName(number uint32) string {
+	switch number {
+	case 1:
+		return "icmp"
+	case 6:
+		return "tcp"
+	case 17:
+		return "udp"
+	case 58:
+		return "icmpv6"
+	case 132:
+		return "sctp"
+	}
+	return fmt.Sprint(number)
+}
+
+// party shows an endpoint as one end of an event.
+func (m *Manager) party(e *Endpoint) api.Party {
+	p := api.Party{Endpoint: e.ID, Container: e.Container.Name, Identity: uint32(e.Identity)}
+	if n := m.networks[e.NetworkID]; n != nil {
+		p.Network = n.title()
+	}
+	return p
+}
+
+// Slot returns the endpoint that has a slot.
+func (m *Manager) Slot(slot uint32) (api.Party, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if e := m.inSlot(slot); e != nil {
+		return m.party(e), true
+	}
+	return api.Party{}, false
+}
+
+// inSlot returns the endpoint that has a slot. The caller holds mu.
+func (m *Manager) inSlot(slot uint32) *Endpoint {
+	for _, e := range m.endpoints {
+		if e.Veth != nil && e.Veth.Slot == slot {
+			return e
+		}
+	}
+	return nil
+}
+
+// Addr returns the endpoint that has an address, or the host if it is a gateway.
+func (m *Manager) Addr(a netip.Addr) (api.Party, bool) {
+	if e := m.holder(a); e != nil {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
+		return m.party(e), true
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, n := range m.networks {
+		if slices.Contains(n.gateways(), a) {
+			return api.Party{Entity: identity.Host.String(), Identity: uint32(identity.Host), Network: n.title()}, true
+		}
+	}
+	return api.Party{}, false
+}
+
+// Labels returns the labels of an identity.
+func (m *Manager) Labels(id uint32) map[string]string {
+	labels, _ := m.identities.Labels(identity.ID(id))
+	return labels
+}
+
+// Rule returns policy and place of a rule of an endpoint's table, also of the revision before.
+func (m *Manager) Rule(slot, revision uint32, direction string, rule uint16) (policyName, place string, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	e := m.inSlot(slot)
+	if e == nil || m.running[e.ID] == nil {
+		return "", "", false
+	}
+	p := &m.running[e.ID].program
+	if p.Revision != revision {
+		p = m.running[e.ID].before
+	}
+	if p == nil || p.Revision != revision {
+		return "", "", false
+	}
+	table := p.Ingress
+	if direction == policy.Egress.String() {
+		table = p.Egress
+	}
+	ref, ok := table.Rule(rule)
+	return ref.Policy, ref.Rule, ok
+}
