@@ -32,6 +32,7 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 		present   [directions]bool // sections with at least one item
 		closing   [directions]*bool
 		selective bool
+		before    = len(d.problems)
 	)
 	section := func(dir Direction, deny bool) field {
 		return read(func(n *yaml.Node, path string) {
@@ -65,7 +66,7 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 	if !selective {
 		d.fail(n, join(path, "endpointSelector"), "missing: write {} to select every container")
 	}
-	if !present[Ingress] && !present[Egress] {
+	if len(d.problems) == before && !present[Ingress] && !present[Egress] {
 		d.fail(n, path, "the rule has no item in ingress, ingressDeny, egress or egressDeny; to close a direction, write ingress: [{}] or egress: [{}]")
 	}
 	for dir := range r.Close {

@@ -104,6 +104,25 @@ func TestSelectsAndMentions(t *testing.T) {
 	}
 }
 
+func TestLocate(t *testing.T) {
+	w := newWorld(t, documents("endpointSelector: {}\nenableDefaultDeny: {ingress: false}\ningress:\n- toPorts:\n  - ports: []\n  - ports: [{port: '1'}]\n- {}",
+		"endpointSelector: {}\negress: [{}]")...)
+	for ref, want := range map[RuleRef]string{
+		{"p0", "ingress[0]"}:            "test.yaml:8",
+		{"p0", "ingress[0].toPorts[1]"}: "test.yaml:10",
+		{"p0", "ingress[1]"}:            "test.yaml:11",
+		{"p1", RuleDefaultDeny}:         "test.yaml:18",
+		{"p0", RuleDefaultDeny}:         "",
+		{"p0", "ingress[2]"}:            "",
+		{"gone", "ingress[0]"}:          "",
+		{"", RuleModeAlways}:            "",
+	} {
+		if got, ok := w.set.Locate(ref); got.String() != want || ok != (want != "") {
+			t.Errorf("%s: got %q, want %q", ref, got, want)
+		}
+	}
+}
+
 func TestSelectorString(t *testing.T) {
 	tests := []struct {
 		in   []Requirement
