@@ -261,6 +261,10 @@ func TestTableListsLittle(t *testing.T) {
 	if &egress.Identities[0].Profile[0] != &egress.Identities[1].Profile[0] {
 		t.Error("equal profiles do not share memory")
 	}
+	w = newWorld(t, documents(selectDB+"ingress: [{fromEntities: [all]}]", selectDB+"ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}, {fromCIDR: [10.0.0.0/8]}]")...)
+	if _, said, err := Resolve(w.set, w.subject, w.universe); err != nil || len(said.Identities)+len(said.CIDRs) != 0 || len(said.Rules) != 1 {
+		t.Errorf("what the class says anyway is listed: %+v, %v", said, err)
+	}
 	if len(egress.CIDRs) != 1 || egress.CIDRs[0].First.Unmap().String() != "10.0.0.0" || egress.CIDRs[0].Last.Unmap().String() != "10.255.255.255" {
 		t.Errorf("neighbouring ranges: %v", egress.CIDRs)
 	}

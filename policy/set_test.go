@@ -168,6 +168,7 @@ func TestSelectorMatches(t *testing.T) {
 func FuzzSelector(f *testing.F) {
 	f.Add("app", uint8(0), "web", "tier", uint8(3), "")
 	f.Add("io.kubernetes.pod.namespace", uint8(0), "default", "app", uint8(1), "web")
+	f.Add("app", uint8(0), "web", "none", uint8(3), "job")
 	f.Add("sluice.network", uint8(2), "", "app", uint8(0), "job")
 	f.Fuzz(func(t *testing.T, key1 string, op1 uint8, value1, key2 string, op2 uint8, value2 string) {
 		s := NewSelector(
