@@ -23,7 +23,7 @@ func (e Event) Compact() string {
 		words = append(words, "reply")
 	}
 	words = append(words, e.why())
-	if e.Type != EventDrop && e.Length > 0 && e.Type == EventTrace {
+	if e.Type == EventTrace && e.Length > 0 {
 		words = append(words, strconv.Itoa(int(e.Length))+" bytes")
 	}
 	return strings.Join(nonEmpty(append(words, e.where())), " ")
@@ -36,7 +36,7 @@ func (l *Lost) String() string {
 	}
 	cause := "this reader was too slow"
 	if l.Where == LostKernel {
-		cause = "the kernel's buffer was full"
+		cause = "more at once than programs may report"
 	}
 	return fmt.Sprintf("LOST %d events (%s)", l.Count, cause)
 }
@@ -69,7 +69,7 @@ func (p Party) Name() string {
 		return p.Container
 	case p.Endpoint != "":
 		return p.Endpoint[:min(12, len(p.Endpoint))]
-	case p.Entity == "world":
+	case p.Entity == EntityWorld:
 		return ""
 	}
 	return p.Entity
@@ -104,7 +104,7 @@ func (e Event) why() string {
 	switch {
 	case rule != "":
 		return strings.TrimSpace(reason + " by " + rule)
-	case e.Type == EventVerdict && e.Verdict == VerdictDenied:
+	case e.Direction != "" && e.Verdict != VerdictAllowed:
 		return reason + ", no rule allows it"
 	case e.Type == EventVerdict:
 		return reason + " by default"
@@ -114,14 +114,17 @@ func (e Event) why() string {
 
 // where returns whose program spoke.
 func (e Event) where() string {
-	name := e.Endpoint.Name()
+	name, point := e.Endpoint.Name(), e.Point
+	if e.Direction != "" {
+		point = e.Direction
+	}
 	switch {
-	case e.Point == "":
+	case point == "":
 		return ""
 	case name == "":
-		return "(" + e.Point + ")"
+		return "(" + point + ")"
 	}
-	return "(" + e.Point + " of " + name + ")"
+	return "(" + point + " of " + name + ")"
 }
 
 func nonEmpty(words []string) []string {

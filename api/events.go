@@ -21,6 +21,21 @@ const (
 	VerdictForwarded = "forwarded"
 )
 
+// ReasonPolicyDenied is the reason of drops by policy; the others are listed in docs/reference/drops.md.
+const ReasonPolicyDenied = "policy denied"
+
+// The directions of policies, and the points of containers' programs.
+const (
+	Egress  = "egress"  // what leaves a container
+	Ingress = "ingress" // what reaches it
+)
+
+// The entities of parties that are no endpoint.
+const (
+	EntityHost  = "host"
+	EntityWorld = "world"
+)
+
 // Event is one thing that a program told of a packet.
 type Event struct {
 	Type        string    `json:"type"`
@@ -35,10 +50,11 @@ type Event struct {
 	ICMPType    uint8     `json:"icmpType,omitempty"`
 	ICMPCode    uint8     `json:"icmpCode,omitempty"`
 	Reply       bool      `json:"reply,omitempty"`
-	Length      uint32    `json:"length,omitempty"` // of the packet, bytes
-	Reason      string    `json:"reason,omitempty"` // name of the drop reason
-	Policy      string    `json:"policy,omitempty"` // responsible document; empty: no rule, the default
-	Rule        string    `json:"rule,omitempty"`   // place in it
+	Length      uint32    `json:"length,omitempty"`    // of the packet, bytes
+	Reason      string    `json:"reason,omitempty"`    // name of the drop reason
+	Policy      string    `json:"policy,omitempty"`    // responsible document; empty: no rule, the default
+	Rule        string    `json:"rule,omitempty"`      // place in it
+	Direction   string    `json:"direction,omitempty"` // Egress or Ingress: the policy that was asked, where one was
 	Revision    uint32    `json:"revision,omitempty"`
 	Ifindex     uint32    `json:"ifindex,omitempty"`
 	Lost        *Lost     `json:"lost,omitempty"`
@@ -62,7 +78,7 @@ type Party struct {
 
 // Where events are lost.
 const (
-	LostKernel     = "kernel"     // the ring buffer was full
+	LostKernel     = "kernel"     // there were more than the programs may write
 	LostSubscriber = "subscriber" // this reader was too slow
 )
 
@@ -72,13 +88,13 @@ type Lost struct {
 	Count uint64 `json:"count"`
 }
 
-// EventFilter selects events. Values of one field are alternatives, fields add up. An empty filter selects
-// everything that is reported without being asked for (drops and denied verdicts); naming allowed verdicts or traces
-// turns their observation on while the subscription lasts.
+// EventFilter selects events. Values of one field are alternatives, fields add up. Without types it selects those of
+// its verdicts, and without these drops, which name the policy that denied a packet as a denied verdict does. Allowed
+// verdicts and traces are reported only while somebody follows them.
 type EventFilter struct {
 	Types     []string `json:"types,omitempty"`
 	Verdicts  []string `json:"verdicts,omitempty"`
-	Endpoints []string `json:"endpoints,omitempty"` // either end: id or prefix, container, service or project/service
+	Endpoints []string `json:"endpoints,omitempty"` // either end: as package server resolves names
 	Protocols []string `json:"protocols,omitempty"`
 	Ports     []uint16 `json:"ports,omitempty"`     // either end
 	Addresses []string `json:"addresses,omitempty"` // either end: address or CIDR

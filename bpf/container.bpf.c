@@ -12,6 +12,7 @@
 #include "step/forward.h"
 #include "step/fragment.h"
 #include "step/icmp_error.h"
+#include "step/multicast.h"
 #include "step/nd.h"
 #include "step/parse.h"
 #include "step/policy.h"
@@ -65,22 +66,49 @@ int door_to(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
+/* Finds the flow of a packet that the container sends. */
+STEP struct flow *flow_of(struct packet *p, struct tuple *key, int *side)
+{
+	struct flow *f;
+
+	*side = flow_tuple(p, key);
+	f = flow_find(key);
+	return f && flow_continue(f, p, *side) ? f : NULL;
+}
+
+/* What continues no flow may be for a frontend: it is translated, and its flow is that to the backend.
+ * So a known flow that needs no translation costs no look-up for one. */
+STEP int track_frontend(struct __sk_buff *skb, struct packet *p, struct translation *t, struct tuple *key, int *side,
+			struct flow **f)
+{
+	int reason = service_translate(skb, p, t);
+
+	if (reason || !t->flags)
+		return reason;
+	find_peer(p, &p->dst);
+	*f = flow_of(p, key, side);
+	return *f ? translation_merge(p, *f, t) : 0;
+}
+
 /* A packet of a known flow, or the first of a new one, as the container that sends it sees it. */
 STEP int track_egress(struct __sk_buff *skb, struct packet *p, struct translation *t, struct flow **found)
 {
-	struct tuple key;
-	int side, reason;
 	struct flow *f;
+	struct tuple key;
+	int side, reason = 0;
 
-	side = flow_tuple(p, &key);
-	f = flow_find(&key);
-	if (f && flow_continue(f, p, side)) {
+	f = flow_of(p, &key, &side);
+	if (FEATURE_SERVICES && !f && p->peer_kind != PEER_CONTAINER)
+		reason = track_frontend(skb, p, t, &key, &side, &f);
+	if (reason)
+		return reason;
+	if (f) {
 		*found = f;
 		return p->reply ? judge_ingress(skb, p, f) : judge_egress(skb, p, f);
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
-	if (!reason && FEATURE_POLICY_EGRESS)
+	if (!reason)
 		reason = judge(skb, p, DIRECTION_EGRESS);
 	if (!reason)
 		reason = flow_enter(&key, p, t, side);
@@ -89,7 +117,16 @@ STEP int track_egress(struct __sk_buff *skb, struct packet *p, struct translatio
 	return reason;
 }
 
-/* Likewise for the container that it is sent to. */
+/* An ICMP error that the container sends. Its destination may be translated. */
+STEP int relate_egress(struct __sk_buff *skb, struct packet *p)
+{
+	int reason = icmp_error_relate(skb, p, p->peer_kind != PEER_CONTAINER);
+
+	find_peer(p, &p->dst);
+	return reason;
+}
+
+/* A packet of a known flow, or the first of a new one, as the container that it is sent to sees it. */
 STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 {
 	struct tuple key;
@@ -108,12 +145,25 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
-	if (!reason && FEATURE_POLICY_INGRESS)
+	if (!reason)
 		reason = judge(skb, p, DIRECTION_INGRESS);
-	else if (!reason && peer_class(p) == CLASS_OTHER)
-		reason = DROP_OTHER_NETWORK;
 	if (!reason)
 		reason = flow_enter(&key, p, NULL, side);
+	return reason;
+}
+
+/* What is refused before any table is asked. */
+RARE int admit(struct packet *p)
+{
+	int reason;
+
+	if (!p)
+		return DROP_INVALID;
+	reason = refuse_multicast(p);
+	if (!reason && FEATURE_CLOSED)
+		reason = DROP_CLOSED;
+	if (!reason && p->direction == DIRECTION_EGRESS)
+		reason = antispoof_ip(p);
 	return reason;
 }
 
@@ -138,36 +188,27 @@ int egress(struct __sk_buff *skb)
 		verdict = p.neighbour ? neighbour_from_container(skb, &p) : arp_from_container(skb);
 		goto judged;
 	}
-	reason = refuse_multicast(&p);
-	if (!reason)
-		reason = FEATURE_CLOSED ? DROP_CLOSED : antispoof_ip(&p); /* 3 */
-	if (!reason && p.fragment)
+	reason = admit(&p); /* 3 */
+	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)
 		goto dropped;
 	find_peer(&p, &p.dst);
-	if (FEATURE_SERVICES && p.peer_kind != PEER_CONTAINER) { /* 4 */
-		reason = service_translate(skb, &p, &t);
-		if (reason)
-			goto dropped;
-		if (t.flags)
-			find_peer(&p, &p.dst);
-	}
-	if (p.icmp_error) /* 5 */
-		reason = icmp_error_relate(skb, &p, p.peer_kind != PEER_CONTAINER);
+	if (p.icmp_error) /* 4 */
+		reason = relate_egress(skb, &p);
 	else
-		reason = track_egress(skb, &p, &t, &f);
+		reason = track_egress(skb, &p, &t, &f); /* 5 */
 	if (reason)
 		goto dropped;
 	if (p.peer_kind == PEER_CONTAINER) { /* 6 */
-		count_forwarded(SLOT, DIRECTION_EGRESS, skb->len);
+		pass(skb, &p);
 		reason = -to_container(skb, &p);
 		goto dropped;
 	}
 	verdict = to_outside(skb, &p, f);
 judged:
 	if (verdict >= 0) {
-		count_forwarded(SLOT, DIRECTION_EGRESS, skb->len);
+		pass(skb, &p);
 		return verdict;
 	}
 	reason = -verdict;
@@ -191,10 +232,8 @@ int ingress(struct __sk_buff *skb)
 			  p.origin == ORIGIN_STACK ? TC_ACT_OK : -DROP_INVALID;
 		goto judged;
 	}
-	reason = refuse_multicast(&p);
-	if (!reason && FEATURE_CLOSED)
-		reason = DROP_CLOSED;
-	if (!reason && p.fragment)
+	reason = admit(&p);
+	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)
 		goto dropped;
@@ -210,7 +249,7 @@ int ingress(struct __sk_buff *skb)
 	verdict = deliver(&p); /* 4 */
 judged:
 	if (verdict >= 0) {
-		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
+		pass(skb, &p);
 		return verdict;
 	}
 	reason = -verdict;

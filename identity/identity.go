@@ -1,5 +1,10 @@
 package identity
 
+import (
+	"fmt"
+	"strconv"
+)
+
 // ID is the number of an identity: of a set of labels, or a reserved one.
 type ID uint32
 
@@ -10,12 +15,43 @@ const (
 	World   ID = 2   // neither endpoint nor host
 	Init    ID = 5   // a container whose labels are not known yet
 	First   ID = 256 // the first identity of labels
+	// Last is the greatest identity: overlay headers carry identities in 24 bits (RFC 7348, section 5).
+	Last ID = 1<<24 - 1
 )
-
-// Labels are a container's labels as policy sees them: key → value, keys without a source prefix.
-type Labels map[string]string
 
 // The labels that Sluice itself adds to every endpoint.
 const (
 	LabelNetwork = "sluice.network" // name of the endpoint's network
 )
+
+var reservedNames = map[ID]string{
+	Unknown: "unknown",
+	Host:    "host",
+	World:   "world",
+	Init:    "init",
+}
+
+// Reserved tells whether the identity is below those of labels.
+func (id ID) Reserved() bool { return id < First }
+
+// String is the reserved identity's name, else the number in decimal.
+func (id ID) String() string {
+	if name, ok := reservedNames[id]; ok {
+		return name
+	}
+	return strconv.FormatUint(uint64(id), 10)
+}
+
+// ParseID reads what String writes: the name of a reserved identity, or a number.
+func ParseID(s string) (ID, error) {
+	for id, name := range reservedNames {
+		if s == name {
+			return id, nil
+		}
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || ID(n) > Last {
+		return Unknown, fmt.Errorf("parse identity %q: not a number up to %d, nor host, world, init or unknown", s, Last)
+	}
+	return ID(n), nil
+}

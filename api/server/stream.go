@@ -73,6 +73,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	if filter.Endpoints, err = s.eventEndpoints(ctx, filter.Endpoints); err != nil {
+		s.refuse(w, err)
+		return
+	}
 	ch, err := s.backend.Events.Subscribe(ctx, filter)
 	if err != nil {
 		s.refuse(w, err)
@@ -102,6 +106,22 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// eventEndpoints adds to the names of a filter the ids that they mean now. Names without an endpoint stay: it may come.
+func (s *Server) eventEndpoints(ctx context.Context, names []string) ([]string, error) {
+	if len(names) == 0 || s.backend.Endpoints == nil {
+		return names, nil
+	}
+	all := names
+	for _, name := range names {
+		ids, err := s.findIDs(ctx, []string{name})
+		if err != nil && api.CodeOf(err) != api.CodeNotFound {
+			return nil, err
+		}
+		all = append(all, ids...)
+	}
+	return all, nil
 }
 
 // drain sends an event with those that wait behind it in one write.

@@ -18,3 +18,6 @@
 
 /* Hides a value's origin from the optimiser. */
 #define opaque(x) asm volatile("" : "+r"(x))
+
+/* Likewise, but checked with each caller, so that its arguments may hold pointers. */
+#define RARE_LOCAL static __attribute__((noinline))

@@ -3,39 +3,45 @@
 #pragma once
 #include "bytes.h"
 
-/* Compares two words in network order as big-endian bytes: -1, 0 or 1. */
-STEP int word_compare(__be32 a, __be32 b)
+/* Whether (lo, lo_port) of t is above (hi, hi_port), compared as big-endian bytes. */
+STEP int tuple_is_reversed(const struct tuple *t)
 {
-	__u32 x = bpf_ntohl(a), y = bpf_ntohl(b);
+	for (int i = 0; i < 4; i++) {
+		__u32 lo = bpf_ntohl(t->lo.w[i]), hi = bpf_ntohl(t->hi.w[i]);
 
-	return x < y ? -1 : x > y;
+		if (lo != hi)
+			return lo > hi;
+	}
+	return bpf_ntohs(t->lo_port) > bpf_ntohs(t->hi_port);
 }
 
-/* Whether (a, a_port) is the lower end of the two. */
-STEP int end_is_lo(const struct ip *a, __be16 a_port, const struct ip *b, __be16 b_port)
+/* Puts the two ends of t, all else of which is filled, in their order. Answers 1 if the end that was in lo is still
+ * there. */
+RARE int tuple_normalise(struct tuple *t)
 {
-	int order = word_compare(a->w[0], b->w[0]);
+	struct ip addr;
+	__be16 port;
 
-	if (!order)
-		order = word_compare(a->w[1], b->w[1]);
-	if (!order)
-		order = word_compare(a->w[2], b->w[2]);
-	if (!order)
-		order = word_compare(a->w[3], b->w[3]);
-	return order ? order < 0 : bpf_ntohs(a_port) <= bpf_ntohs(b_port);
+	if (!t || !tuple_is_reversed(t))
+		return 1;
+	addr = t->lo;
+	t->lo = t->hi;
+	t->hi = addr;
+	port = t->lo_port;
+	t->lo_port = t->hi_port;
+	t->hi_port = port;
+	return 0;
 }
 
 /* Fills the tuple of the ends a and b. Answers 1 if a is the lower end. */
 STEP int tuple_of_ends(struct tuple *t, const struct ip *a, __be16 a_port, const struct ip *b, __be16 b_port,
 		       __u8 proto)
 {
-	int a_is_lo = end_is_lo(a, a_port, b, b_port);
-
-	t->lo = a_is_lo ? *a : *b;
-	t->hi = a_is_lo ? *b : *a;
-	t->lo_port = a_is_lo ? a_port : b_port;
-	t->hi_port = a_is_lo ? b_port : a_port;
+	t->lo = *a;
+	t->hi = *b;
+	t->lo_port = a_port;
+	t->hi_port = b_port;
 	t->proto = proto;
 	__builtin_memset(t->pad, 0, sizeof(t->pad));
-	return a_is_lo;
+	return tuple_normalise(t);
 }

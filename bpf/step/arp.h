@@ -30,7 +30,10 @@ struct arp_frame {
 
 STEP __be32 arp_address(const __u8 *bytes)
 {
-	return *(__be32 *)bytes;
+	__be32 addr;
+
+	__builtin_memcpy(&addr, bytes, sizeof(addr)); /* byte by byte: it is not aligned */
+	return addr;
 }
 
 STEP int on_subnet4(__be32 addr)

@@ -64,9 +64,21 @@ STEP int to_container(struct __sk_buff *skb, struct packet *p)
 	return -DROP_NO_SLOT;
 }
 
-/* To whatever is no container: the host, nobody, or the world. f is NULL for ICMP errors. */
-STEP int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
+/* A reply of the container to itself, which it reached by a frontend. */
+STEP int to_itself(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
+	int reason = reply_untranslate(skb, p, f);
+
+	return reason ? -reason : bpf_redirect_peer(HOST_IFINDEX, 0);
+}
+
+/* To whatever is no container: the host, nobody, or the world. f is NULL for ICMP errors. */
+RARE int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
+{
+	if (!p)
+		return -DROP_INVALID;
+	if (FEATURE_SERVICES && f && p->reply && f->flags & FLOW_HAIRPIN)
+		return to_itself(skb, p, f);
 	if (p->peer_kind == PEER_HOST)
 		return TC_ACT_OK;
 	if (on_subnet(p))

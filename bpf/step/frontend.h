@@ -8,9 +8,6 @@
 #include "../map/services.h"
 #include "packet.h"
 
-#define TCP_SYN_FLAG 0x02
-#define TCP_ACK_FLAG 0x10
-
 STEP int ip_is_v4(const struct ip *a)
 {
 	return a->w[2] == V4_MAPPED && !(a->w[0] | a->w[1]);
@@ -24,7 +21,7 @@ STEP __u32 now(void)
 /* The packet opens a TCP connection. */
 STEP int opens_connection(const struct packet *p)
 {
-	return p->proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN_FLAG | TCP_ACK_FLAG)) == TCP_SYN_FLAG;
+	return p->proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /* The service at (address, port) or, if host, at every address of the host; of the address's own family. */

@@ -1,18 +1,183 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The way out to the world. */
 #pragma once
-#include "../abi/drop.h"
-#include "packet.h"
+#include "../map/uplinks.h"
+#include "nat_port.h"
+#include "rewrite.h"
+#include "service.h"
+#include "unreachable.h"
+
+enum address_family { /* <sys/socket.h> wants a C library for the target */
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
+/* Length of one packet on the wire without the Ethernet header: of a segment if the device is to cut it (GSO). */
+STEP __u32 wire_length(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 headers = p->l4 - p->l3;
+	__u8 offset = 0;
+
+	if (!skb->gso_size)
+		return skb->len - p->l3;
+	if (p->proto == IPPROTO_UDP)
+		return headers + sizeof(struct udphdr) + skb->gso_size;
+	bpf_skb_load_bytes(skb, p->l4 + 12, &offset, 1);
+	return headers + (offset >> 4) * 4 + skb->gso_size;
+}
+
+/* Asks the routing table, as for a packet that came in by the host-side veth. Answers BPF_FIB_LKUP_RET_…, or a negative
+ * error. */
+STEP long route(struct __sk_buff *skb, const struct packet *p, struct bpf_fib_lookup *fib)
+{
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->ifindex = skb->ifindex;
+	fib->l4_protocol = p->proto;
+	fib->sport = p->sport;
+	fib->dport = p->dport;
+	fib->tot_len = wire_length(skb, p);
+	if (p->family == 4) {
+		fib->family = AF_INET;
+		fib->ipv4_src = p->src.w[3];
+		fib->ipv4_dst = p->dst.w[3];
+	} else {
+		fib->family = AF_INET6;
+		__builtin_memcpy(fib->ipv6_src, &p->src, sizeof(fib->ipv6_src));
+		__builtin_memcpy(fib->ipv6_dst, &p->dst, sizeof(fib->ipv6_dst));
+	}
+	return bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
+}
+
+/* The address that the uplink lends to packets of p's family. 0 or DROP_NO_UPLINK_ADDRESS. */
+STEP int uplink_address(const struct packet *p, __u32 ifindex, struct ip *addr)
+{
+	struct uplink *u = bpf_map_lookup_elem(&uplinks, &ifindex);
+
+	if (!u)
+		return DROP_NO_UPLINK_ADDRESS;
+	if (p->family == 4)
+		ip_from_v4(addr, u->addr4);
+	else
+		*addr = u->addr6;
+	return addr->w[3] || (p->family == 6 && !ip_is_zero(addr)) ? 0 : DROP_NO_UPLINK_ADDRESS;
+}
+
+/* Whether the flow may go on with the mapping that it has. One whose uplink or address changed gets a new one, except
+ * TCP, which would not survive it. */
+STEP int mapping_stands(const struct packet *p, const struct flow *f, __u32 ifindex, const struct ip *addr)
+{
+	if (!(f->flags & FLOW_SNAT))
+		return 0;
+	return p->proto == IPPROTO_TCP || (f->masquerade_ifindex == ifindex && ip_equal(&f->snat_addr, addr));
+}
+
+STEP void nat_request_start(struct nat_request *r, const struct packet *p)
+{
+	r->inner.addr = p->src;
+	r->inner.port = p->sport;
+	r->inner.flags = NAT_SOURCE;
+	r->inner.last = now();
+	r->inner.ifindex = HOST_IFINDEX;
+	r->found = 0;
+}
+
+/* Gives the packet the uplink's address and a port. 0 or the drop reason. */
+RARE int masquerade(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 ifindex)
+{
+	struct nat_search s = { .skb = skb, .p = p };
+	__u32 zero = 0;
+	int reason;
+
+	s.r = bpf_map_lookup_elem(&nat_scratch, &zero);
+	if (!p || !f || !s.r)
+		return DROP_INVALID;
+	if (!FEATURE_MASQUERADE)
+		return 0;
+	nat_request_start(s.r, p);
+	reason = uplink_address(p, ifindex, &s.r->addr);
+	if (mapping_stands(p, f, ifindex, &s.r->addr)) {
+		s.r->addr = f->snat_addr;
+		s.r->found = nat_take(&s, f->snat_port);
+	} else if (reason) {
+		return reason;
+	}
+	if (!s.r->found) {
+		reason = reason ?: nat_port_choose(&s);
+		if (reason)
+			return reason;
+		f->snat_addr = s.r->addr;
+		f->snat_port = s.r->port;
+		f->masquerade_ifindex = ifindex;
+		__sync_fetch_and_or(&f->flags, FLOW_SNAT);
+	}
+	return rewrite(skb, p, END_SOURCE, &s.r->addr, s.r->port);
+}
+
+/* Takes one off the hop limit; the caller saw that it is above 1. 0 or DROP_REWRITE. */
+STEP int hop(struct __sk_buff *skb, struct packet *p)
+{
+	__u8 ttl = p->ttl - 1;
+
+	p->ttl = ttl;
+	if (p->family == 6)
+		return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, hop_limit), &ttl, 1,
+					   BPF_F_RECOMPUTE_CSUM) ? DROP_REWRITE : 0;
+	/* The hop limit is the upper byte of its word in the checksum. */
+	if (bpf_l3_csum_replace(skb, p->l3 + offsetof(struct iphdr, check), bpf_htons((ttl + 1) << 8),
+				bpf_htons(ttl << 8), 2))
+		return DROP_REWRITE;
+	return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct iphdr, ttl), &ttl, 1, 0) ? DROP_REWRITE : 0;
+}
+
+STEP int redirect_to_next_hop(const struct bpf_fib_lookup *fib)
+{
+	struct bpf_redir_neigh next = { .nh_family = fib->family };
+
+	/* For IPv4 the next hop may be of IPv6 (RFC 5549): the look-up says so in family. */
+	__builtin_memcpy(next.ipv6_nh, fib->ipv6_dst, sizeof(next.ipv6_nh));
+	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
+}
+
+/* Tells the sender why its packet does not go out. The TC action, or the negative drop reason. */
+STEP int refuse_route(struct __sk_buff *skb, struct packet *p, long answer, __u32 mtu)
+{
+	switch (answer) {
+	case BPF_FIB_LKUP_RET_NOT_FWDED: /* an address of the host that the map endpoints does not have yet */
+		return TC_ACT_OK;
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return send_icmp_error(skb, p, ANSWER_TOO_BIG, mtu);
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return send_icmp_error(skb, p, ANSWER_PROHIBITED, 0);
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+		return send_icmp_error(skb, p, ANSWER_NET_UNREACHABLE, 0);
+	}
+	return -DROP_NO_ROUTE;
+}
 
 /* Sends a packet of flow f out of the host: takes one off the hop limit, gives a forward packet the uplink's address
- * and a free port if FEATURE_MASQUERADE (remembered in f and in the map nat), asks the routing table and redirects to
- * the next hop; hands it to the stack where the device has no Ethernet header. Replies (p->reply) were translated back
- * by reply_untranslate and are not masqueraded. f lies in the flow table.
- * Answers the TC action, or the negative drop reason. */
+ * and a free port if FEATURE_MASQUERADE (remembered in f and in the map nat), gives a reply the frontend's address,
+ * asks the routing table and redirects to the next hop. f lies in the flow table; it is NULL for ICMP errors, which
+ * icmp_error_relate translated. Answers the TC action, or the negative drop reason. */
 RARE int masquerade_and_leave(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
-	opaque(skb);
-	if (!p || !f)
+	struct bpf_fib_lookup fib;
+	int reason = 0;
+	long answer;
+
+	if (!p)
 		return -DROP_INVALID;
-	return -DROP_NO_ROUTE;
+	if (p->ttl <= 1)
+		return send_icmp_error(skb, p, ANSWER_TIME_EXCEEDED, 0);
+	if (f && p->reply)
+		reason = reply_untranslate(skb, p, f);
+	if (reason)
+		return -reason;
+	answer = route(skb, p, &fib);
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return refuse_route(skb, p, answer, fib.mtu_result);
+	if (FEATURE_MASQUERADE && f && !p->reply)
+		reason = masquerade(skb, p, f, fib.ifindex);
+	if (!reason)
+		reason = hop(skb, p);
+	return reason ? -reason : redirect_to_next_hop(&fib);
 }

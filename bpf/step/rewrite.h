@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Changes one end of a packet, its address and port, with every checksum that covers them. */
 #pragma once
-#include <linux/icmp.h>
-#include <linux/icmpv6.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -11,6 +9,7 @@
 #include <linux/udp.h>
 #include "../abi/drop.h"
 #include "../lib/bytes.h"
+#include "../lib/icmp.h"
 #include "packet.h"
 
 enum packet_end {
@@ -44,7 +43,7 @@ STEP int transport_sum(const struct packet *p, struct transport_sum *s)
 		s->offset = offsetof(struct icmp6hdr, icmp6_cksum);
 		return 1;
 	case IPPROTO_ICMP:
-		s->offset = offsetof(struct icmphdr, checksum);
+		s->offset = offsetof(struct icmp6hdr, icmp6_cksum);
 		s->pseudo = 0;
 		return 1;
 	}
@@ -65,7 +64,7 @@ STEP int port_offset(const struct packet *p, enum packet_end end)
 {
 	if (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP)
 		return end == END_SOURCE ? 0 : 2;
-	return is_echo(p) ? offsetof(struct icmphdr, un.echo.id) : -1;
+	return is_echo(p) ? offsetof(struct icmp6hdr, icmp6_identifier) : -1;
 }
 
 STEP long rewrite_address4(struct __sk_buff *skb, const struct packet *p, enum packet_end end, __be32 from, __be32 to)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Destinations that are frontends become backends, and replies come from the frontend again. */
 #pragma once
+#include "../abi/config.h"
+#include "frontend.h"
 #include "packet.h"
+#include "rewrite.h"
 
 /* What a packet's translation adds to its flow when that is entered. */
 struct translation {
@@ -11,24 +14,92 @@ struct translation {
 	__u32 flags;         /* FLOW_DNAT, FLOW_HAIRPIN, or 0: nothing was translated */
 };
 
+/* The backend of p's destination: that of the flow's first packet as long as its container lives, else of the
+ * frontend now. 0 if the destination is no frontend. */
+STEP int backend_find(const struct packet *p, struct ip *addr, __be16 *port)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->dst);
+	struct service *s;
+	struct nat *n;
+
+	if (e && !(e->flags & ENDPOINT_HOST)) /* a container's own address is never a frontend */
+		return 0;
+	n = opens_connection(p) ? NULL : nat_of(p);
+	if (n && n->flags & NAT_DESTINATION && nat_endpoint(n)) {
+		*addr = n->addr;
+		*port = n->port;
+		n->last = now();
+		return 1;
+	}
+	s = frontend_find(&p->dst, p->dport, p->proto, e != NULL);
+	if (!s)
+		return 0;
+	*addr = s->backend;
+	*port = s->port;
+	e = bpf_map_lookup_elem(&endpoints, addr);
+	if (e)
+		nat_remember(p, s, e);
+	return 1;
+}
+
 /* If the destination is a frontend, rewrites it (packet and p) to the backend and tells t. When the backend is the
  * sender itself, the source becomes the gateway and FLOW_HAIRPIN is set too. 0 (also: no frontend) or the drop reason. */
 RARE int service_translate(struct __sk_buff *skb, struct packet *p, struct translation *t)
 {
-	opaque(skb);
+	struct ip backend, gateway;
+	__be16 port;
+	int reason;
+
 	if (!p || !t)
 		return 0;
 	t->flags = 0;
+	if (!FEATURE_SERVICES || p->icmp_error || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+		return 0;
+	if (!backend_find(p, &backend, &port))
+		return 0;
+	t->dnat_addr = p->dst;
+	t->dnat_port = p->dport;
+	t->flags = FLOW_DNAT;
+	reason = rewrite(skb, p, END_DESTINATION, &backend, port);
+	if (reason || !ip_equal(&backend, &p->src))
+		return reason;
+	if (p->family == 4)
+		ip_from_constant(&gateway, &GATEWAY4);
+	else
+		ip_from_constant(&gateway, &GATEWAY6);
+	if (ip_is_zero(&gateway))
+		return DROP_NO_ROUTE;
+	t->flags |= FLOW_HAIRPIN;
+	return rewrite(skb, p, END_SOURCE, &gateway, p->sport);
+}
+
+/* A packet to a frontend continues a flow that was opened to another frontend of the same backend, from the same
+ * port. A datagram takes the flow over; of two TCP connections only one can be. 0 or the drop reason. */
+STEP int translation_merge(const struct packet *p, struct flow *f, const struct translation *t)
+{
+	if (!t->flags || (f->dnat_port == t->dnat_port && ip_equal(&f->dnat_addr, &t->dnat_addr)))
+		return 0;
+	if (p->proto == IPPROTO_TCP)
+		return DROP_FLOW_TABLE;
+	f->dnat_addr = t->dnat_addr;
+	f->dnat_port = t->dnat_port;
+	__sync_fetch_and_or(&f->flags, FLOW_DNAT);
 	return 0;
 }
 
 /* Gives a reply of flow f (FLOW_DNAT) the source that the initiator used; with FLOW_HAIRPIN also the initiator's own
  * address as destination. Called when the packet leaves the program for a namespace, the host or the world, not
- * before a tail call. 0 or the drop reason. */
+ * before a tail call. Doing it twice changes nothing. 0 or the drop reason. */
 RARE int reply_untranslate(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
-	opaque(skb);
-	if (!p || !f)
+	struct ip frontend, self;
+	int reason = 0;
+
+	if (!p || !f || !(f->flags & FLOW_DNAT))
 		return 0;
-	return 0;
+	frontend = f->dnat_addr;
+	self = p->src;
+	if (f->flags & FLOW_HAIRPIN)
+		reason = rewrite(skb, p, END_DESTINATION, &self, p->dport);
+	return reason ?: rewrite(skb, p, END_SOURCE, &frontend, f->dnat_port);
 }

@@ -40,12 +40,15 @@ type Flow struct {
 	MasqueradeIfindex uint32 // uplink of a masqueraded flow
 }
 
-// NAT is struct nat of bpf/abi. Masquerade: external tuple (normalised) -> the container's side.
+// NAT is struct nat of bpf/abi. A translated flow: the tuple as the other end sees it (normalised) -> the container's
+// side. A published port's entry outlives its frontend; it is void when the container's veth is no longer the one of
+// ifindex.
 type NAT struct {
-	Addr IP
-	Port BE16
-	_    uint16
-	Last uint32
+	Addr    IP
+	Port    BE16
+	Flags   uint16 // enum nat_flags
+	Last    uint32 // as flow.last
+	Ifindex uint32 // host-side veth of the container
 }
 
 // ServiceKey is struct service_key of bpf/abi. Frontends: published ports, later services. addr 0.0.0.0 (v4-mapped)
@@ -147,7 +150,7 @@ var Sizes = map[string]uintptr{
 	"Endpoint":    24,
 	"Tuple":       40,
 	"Flow":        64,
-	"NAT":         24,
+	"NAT":         28,
 	"ServiceKey":  20,
 	"Service":     24,
 	"FragmentKey": 40,

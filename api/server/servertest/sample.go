@@ -140,14 +140,20 @@ func sampleEvents() []api.Event {
 	db := api.Party{Addr: addr("172.31.0.3"), Port: 5432, Endpoint: DB, ContainerID: DBID, Container: "db", Network: "back", Identity: 258}
 	return []api.Event{
 		{Type: api.EventVerdict, Time: Now, Verdict: api.VerdictDenied, Point: "ingress", Endpoint: bare(db), Source: web, Destination: db,
-			Protocol: "tcp", TCPFlags: "SYN", Length: 60, Reason: "policy denied", Policy: "allow-web", Rule: "ingress[0]", Revision: 11},
-		{Type: api.EventDrop, Time: Now.Add(time.Second), Verdict: api.VerdictDropped, Point: "egress", Endpoint: bare(web), Source: web,
+			Protocol: "tcp", TCPFlags: "SYN", Length: 60, Reason: "policy denied", Policy: "allow-web", Rule: "ingress[0]", Direction: api.Ingress, Revision: 11},
+		{Type: api.EventDrop, Time: Now.Add(time.Second), Verdict: api.VerdictDropped, Point: "egress", Endpoint: bare(web), Source: portless(web),
 			Destination: api.Party{Addr: addr("2001:db8::1"), Identity: 2, Entity: "world"}, Protocol: "icmpv6", ICMPType: 128,
 			Reason: "no route", Revision: 12},
 		{Type: api.EventLost, Time: Now.Add(2 * time.Second), Lost: &api.Lost{Where: api.LostKernel, Count: 12}},
 		{Type: api.EventTrace, Time: Now.Add(3 * time.Second), Verdict: api.VerdictForwarded, Point: "ingress", Endpoint: bare(web), Source: db,
 			Destination: web, Protocol: "tcp", TCPFlags: "ACK", Reply: true, Length: 1500},
 	}
+}
+
+// portless returns the end of a packet without ports.
+func portless(p api.Party) api.Party {
+	p.Port = 0
+	return p
 }
 
 // bare returns a party without what belongs to a packet.

@@ -27,17 +27,18 @@ func (a *app) monitor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "monitor [flags]",
 		Short: "Watch drops, verdicts and packets live",
-		Long: `Watch what happens to packets, until it is interrupted. Without filters it shows drops with their
-reason and denied verdicts with the rule; "--verdict allowed" adds what policy allows, and
-"--type trace" the packets of established connections too. Programs report these two only while
-somebody watches them.
+		Long: `Watch what happens to packets, until it is interrupted. Without --type and --verdict it shows
+drops with their reason and, where a policy did it, the rule. "--type verdict" shows what policies
+decide, allowed connections too, and "--type trace" the packets that pass. Programs report these
+two only while somebody watches them.
 
 Values of one filter are alternatives; different filters must all fit. Endpoints, ports and
 addresses fit either end of a packet.
 
 Each line reads: time, verdict, source -> destination, protocol, reason and rule, and whose
 program decided (egress: it left that container, ingress: it reached it). Events that were lost,
-because the kernel's buffer was full or this reader too slow, are counted in a line of their own.`,
+because programs report only so many a second or this reader was too slow, are counted in a line of
+their own.`,
 		Example: `  sluice monitor
   sluice monitor --endpoint web --verdict dropped,denied
   sluice monitor --type verdict --protocol tcp --port 5432 -o json
@@ -77,6 +78,11 @@ var errEnough = errors.New("enough events")
 func (a *app) watch(cmd *cobra.Command, f monitorFlags) error {
 	if err := f.complete(a.Now()); err != nil {
 		return usageError{err}
+	}
+	for _, name := range f.filter.Endpoints {
+		if _, err := a.client().Endpoints(cmd.Context(), name); api.CodeOf(err) == api.CodeNotFound {
+			fmt.Fprintf(a.Err, "sluice: no endpoint is called %q now; waiting for one\n", name)
+		}
 	}
 	enc := json.NewEncoder(a.Out)
 	seen := 0

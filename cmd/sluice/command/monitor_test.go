@@ -29,7 +29,7 @@ func TestMonitorFilters(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	want := []servertest.Call{{Method: "Subscribe", Args: api.EventFilter{
-		Types: []string{"drop", "verdict"}, Verdicts: []string{"denied"}, Endpoints: []string{"web", "db"}, Protocols: []string{"tcp"},
+		Types: []string{"drop", "verdict"}, Verdicts: []string{"denied"}, Endpoints: []string{"web", "db", servertest.WebF, servertest.WebB, servertest.DB}, Protocols: []string{"tcp"},
 		Ports: []uint16{80, 443}, Addresses: []string{"10.0.0.0/8", "2001:db8::1"}, Reasons: []string{"no route"}, Last: 5,
 		Since: servertest.Now.Add(-time.Minute)}}}
 	if diff := cmp.Diff(want, f.Calls()); diff != "" {

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* On the devices that lead out of the host: what comes in for a container, by a published port or as the reply to a
+ * masqueraded flow, is translated and given to the container's program. All else is left to the stack. What leaves
+ * needs nothing here: the container's program has translated it. */
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+#include "abi/config.h"
+#include "map/ingress_slots.h"
+#include "step/event.h"
+#include "step/flow.h"
+#include "step/fragment.h"
+#include "step/icmp_error.h"
+#include "step/parse.h"
+#include "step/publish.h"
+
+volatile const __u8 FEATURE_NO_ETHERNET; /* the device's packets have no Ethernet header */
+
+/* Programs of others on the device, then the stack, see the packet. */
+#define LEAVE TC_ACT_UNSPEC
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Gives a packet without Ethernet header one, as the container's program expects it. The stack does not mind: it reads
+ * from the network header on. */
+STEP long add_ethernet(struct __sk_buff *skb)
+{
+	__be16 proto = skb->protocol;
+
+	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return -1;
+	return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto), 0);
+}
+
+/* To the container, whose own ingress judges it as coming from the world. */
+STEP int enter(struct __sk_buff *skb, struct packet *p, __u32 slot)
+{
+	skb->cb[0] = ORIGIN_UPLINK;
+	skb->cb[1] = IDENTITY_WORLD;
+	skb->cb[2] = 0;
+	bpf_tail_call(skb, &ingress_slots, slot);
+	return drop(skb, p, DROP_NO_SLOT);
+}
+
+SEC("tc")
+int from_uplink(struct __sk_buff *skb)
+{
+	struct packet p = { .direction = DIRECTION_UPLINK };
+	struct destination d = {};
+	int reason;
+
+	if (skb->pkt_type != PACKET_HOST) /* 1 */
+		return LEAVE;
+	if (FEATURE_NO_ETHERNET && add_ethernet(skb))
+		return LEAVE;
+	if (parse(skb, &p) || (p.fragment && fragment(&p))) /* 2 */
+		return LEAVE;
+	if (p.icmp_error) /* 3 */
+		reason = publish_icmp_error(skb, &p, &d);
+	else
+		reason = publish(&p, &d);
+	if (!reason && !d.found)
+		return LEAVE;
+	if (!reason && is_ours(&p.src)) /* 4 */
+		reason = DROP_SPOOFED_UPLINK;
+	if (!reason && !p.icmp_error) { /* 5 */
+		reason = publish_flow(skb, &p, &d);
+		if (!reason)
+			reason = rewrite(skb, &p, END_DESTINATION, &d.addr, d.port);
+	}
+	if (reason)
+		return drop(skb, &p, reason);
+	return enter(skb, &p, d.slot);
+}
+
+/* What leaves needs nothing: it keeps the hook, so that a later version needs no new attachment. */
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	return LEAVE;
+}

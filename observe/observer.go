@@ -1,0 +1,157 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/sluice-net/sluice/api"
+)
+
+// lossPeriod is how often the programs' count of lost events is read.
+const lossPeriod = time.Second
+
+// Ring is the buffer that the programs write (implemented by Kernel).
+type Ring interface {
+	// Read waits for a record and returns it; it is valid until the next Read. After Close it returns os.ErrClosed.
+	Read() ([]byte, error)
+	// Lost returns how many events the programs did not write since they run.
+	Lost() (uint64, error)
+	Switch
+	Close() error
+}
+
+// Options are what an Observer needs.
+type Options struct {
+	Ring  Ring
+	Names Names
+	Log   logrus.FieldLogger
+	clock clock // nil: the kernel's
+}
+
+// Observer reads events. It implements Events of package api/server.
+type Observer struct {
+	ring  Ring
+	names Names
+	log   logrus.FieldLogger
+	clock clock
+	hub   *hub
+
+	seen, lost, undecodable atomic.Uint64
+}
+
+// New returns an observer of the ring; Run reads it.
+func New(o Options) *Observer {
+	if o.clock == nil {
+		o.clock = kernelClock
+	}
+	now := func() time.Time { wall, _ := o.clock(); return wall }
+	return &Observer{ring: o.Ring, names: o.Names, log: o.Log, clock: o.clock, hub: newHub(o.Ring, now, func(err error) {
+		o.Log.Warnf("observe: %v", err)
+	})}
+}
+
+// Run reads until the context ends, then ends all subscriptions and closes the ring. Any other end is an error. What a
+// daemon before this one listened to is turned off first.
+func (o *Observer) Run(ctx context.Context) error {
+	defer o.hub.close()
+	if err := o.ring.Observe(0); err != nil {
+		return errors.Join(err, o.ring.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.watchLoss(ctx)
+	}()
+	closed := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		o.hub.close()
+		closed <- o.ring.Close()
+	})
+	err := o.read(ctx)
+	cancel()
+	<-done
+	if closeErr := <-closed; err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// read handles records until the ring is closed.
+func (o *Observer) read(ctx context.Context) error {
+	for {
+		record, err := o.ring.Read()
+		switch {
+		case errors.Is(err, os.ErrClosed) && ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read events: %w", err)
+		}
+		o.handle(record)
+	}
+}
+
+// handle publishes one record.
+func (o *Observer) handle(record []byte) {
+	e, err := decode(record)
+	if err != nil {
+		if o.undecodable.Add(1) == 1 {
+			o.log.Warnf("observe: %v (further ones are only counted)", err)
+		}
+		return
+	}
+	o.seen.Add(1)
+	o.hub.publish(enrich(e, o.names, o.clock))
+}
+
+// watchLoss tells subscribers of events that the programs did not write.
+func (o *Observer) watchLoss(ctx context.Context) {
+	tick := time.NewTicker(lossPeriod)
+	defer tick.Stop()
+	before, err := o.ring.Lost()
+	if err != nil {
+		o.log.Warnf("observe: %v", err)
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if before, err = o.noteLoss(before); err != nil {
+			o.log.Debugf("observe: %v", err)
+		}
+	}
+}
+
+// noteLoss publishes how many events were lost since before, and returns how many they are now.
+func (o *Observer) noteLoss(before uint64) (uint64, error) {
+	now, err := o.ring.Lost()
+	switch {
+	case err != nil:
+		return before, err
+	case now <= before: // less: the maps are new
+		return now, nil
+	}
+	o.lost.Add(now - before)
+	wall, _ := o.clock()
+	o.hub.publish(api.Event{Type: api.EventLost, Time: wall, Lost: &api.Lost{Where: api.LostKernel, Count: now - before}})
+	return now, nil
+}
+
+// Subscribe gives the events that pass the filter until the context ends (see api/server.Events).
+func (o *Observer) Subscribe(ctx context.Context, f api.EventFilter) (<-chan api.Event, error) {
+	return o.hub.subscribe(ctx, f)
+}
+
+// Counts returns what went through the ring since the daemon runs.
+func (o *Observer) Counts() api.EventCounts {
+	return api.EventCounts{Seen: o.seen.Load(), Lost: o.lost.Load(), Undecodable: o.undecodable.Load(), Subscribers: o.hub.subscribers()}
+}

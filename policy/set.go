@@ -1,0 +1,217 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluice-net/sluice/identity"
+)
+
+// Set is the policies in force, by key. It never changes: With and Without make new ones, so a Set may be used from
+// several goroutines and compared with its successor. The zero value is an empty set.
+type Set struct {
+	policies map[string]*Policy
+	rules    []compiledRule
+	anchored map[string]map[string][]int // label → value → indexes of rules, ascending
+	others   []int                       // rules whose subject has no anchor
+}
+
+// compiledRule is a rule with what Resolve needs of it, prepared once.
+type compiledRule struct {
+	policy  *Policy
+	rule    *Rule
+	clauses [directions][]compiledClause
+}
+
+// NewSet makes a set of policies. Two of the same key are an error, and so is whatever Policy.Validate refuses.
+func NewSet(policies ...*Policy) (*Set, error) {
+	byKey := make(map[string]*Policy, len(policies))
+	for _, p := range policies {
+		if other, dup := byKey[p.Key()]; dup {
+			return nil, fmt.Errorf("add policy %s of %s: the name is taken by %s", p.Key(), p.Source, other.Source)
+		}
+		byKey[p.Key()] = p
+	}
+	return index(byKey)
+}
+
+// With returns a set in which the policies are added, or replace those of the same key.
+func (s *Set) With(policies ...*Policy) (*Set, error) {
+	if _, err := NewSet(policies...); err != nil {
+		return nil, err
+	}
+	byKey := make(map[string]*Policy, s.Len()+len(policies))
+	if s != nil {
+		maps.Copy(byKey, s.policies)
+	}
+	for _, p := range policies {
+		byKey[p.Key()] = p
+	}
+	return index(byKey)
+}
+
+// Without returns a set without these keys, and the keys that were not in the set.
+func (s *Set) Without(keys ...string) (result *Set, missing []string) {
+	byKey := map[string]*Policy{}
+	if s != nil {
+		maps.Copy(byKey, s.policies)
+	}
+	for _, key := range keys {
+		if _, ok := byKey[key]; !ok {
+			missing = append(missing, key)
+		}
+		delete(byKey, key)
+	}
+	result, err := index(byKey)
+	if err != nil { // every policy left was validated when it came in
+		panic(err)
+	}
+	return result, missing
+}
+
+// Len is the number of policies.
+func (s *Set) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.policies)
+}
+
+// Get returns the policy of a key, or nil.
+func (s *Set) Get(key string) *Policy {
+	if s == nil {
+		return nil
+	}
+	return s.policies[key]
+}
+
+// List returns the policies sorted by key.
+func (s *Set) List() []*Policy {
+	if s == nil {
+		return nil
+	}
+	list := make([]*Policy, 0, len(s.policies))
+	for _, key := range slices.Sorted(maps.Keys(s.policies)) {
+		list = append(list, s.policies[key])
+	}
+	return list
+}
+
+// index compiles the rules in the order that decides which one a verdict names: by policy key, then as written.
+func index(byKey map[string]*Policy) (*Set, error) {
+	s := &Set{policies: byKey, anchored: map[string]map[string][]int{}}
+	for _, p := range s.List() {
+		if err := p.Validate(); err != nil {
+			return nil, err
+		}
+		for i := range p.Rules {
+			s.add(compileRule(p, &p.Rules[i]))
+		}
+	}
+	return s, nil
+}
+
+func (s *Set) add(r compiledRule) {
+	n := len(s.rules)
+	s.rules = append(s.rules, r)
+	key, values, ok := r.rule.Subject.anchor()
+	if !ok {
+		s.others = append(s.others, n)
+		return
+	}
+	byValue := s.anchored[key]
+	if byValue == nil {
+		byValue = map[string][]int{}
+		s.anchored[key] = byValue
+	}
+	for _, v := range values {
+		byValue[v] = append(byValue[v], n)
+	}
+}
+
+// selecting returns the rules whose subject selector matches the labels, in order.
+func (s *Set) selecting(l identity.Labels) []*compiledRule {
+	if s == nil {
+		return nil
+	}
+	candidates := slices.Clone(s.others)
+	for key, byValue := range s.anchored {
+		if value, ok := labelValue(l, key); ok {
+			candidates = append(candidates, byValue[value]...)
+		}
+	}
+	slices.Sort(candidates)
+	var selected []*compiledRule
+	for _, n := range candidates {
+		if s.rules[n].rule.Subject.Matches(l) {
+			selected = append(selected, &s.rules[n])
+		}
+	}
+	return selected
+}
+
+// Validate checks what no front end may get wrong: a name, and clauses that are complete.
+func (p *Policy) Validate() error {
+	if p.Name == "" {
+		return fmt.Errorf("check policy of %s: it has no name", p.Source)
+	}
+	for i := range p.Rules {
+		for _, c := range p.Rules[i].Clauses {
+			if c.AnyPort && len(c.Ports) > 0 {
+				return fmt.Errorf("check policy %s: %s has ports and allows any port", p.Key(), c.Path)
+			}
+			for _, peer := range c.Peers {
+				if err := peer.validate(); err != nil {
+					return fmt.Errorf("check policy %s: %s: %w", p.Key(), c.Path, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (p Peer) validate() error {
+	set := 0
+	for _, present := range []bool{p.Entity != "", p.Selector != nil, p.Prefix.IsValid()} {
+		if present {
+			set++
+		}
+	}
+	if set != 1 {
+		return fmt.Errorf("a peer is exactly one of entity, selector and prefix")
+	}
+	if p.Entity != "" {
+		if _, ok := entityClasses[p.Entity]; !ok {
+			return fmt.Errorf("unknown entity %q", p.Entity)
+		}
+	}
+	for _, e := range p.Except {
+		if !p.Prefix.Overlaps(e) || e.Bits() < p.Prefix.Bits() {
+			return fmt.Errorf("exception %s is not within %s", e, p.Prefix)
+		}
+	}
+	return nil
+}
+
+// Selects tells whether one of the policy's rules is about containers with these labels: such containers are touched
+// when the policy comes, changes or goes.
+func (p *Policy) Selects(l identity.Labels) bool {
+	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Subject.Matches(l) })
+}
+
+// Mentions tells whether the tables of a subject can change when an identity with the peer's labels appears or goes:
+// one of the rules that select the subject selects the peer by label, or refers to its named ports. Classes of peers
+// (all, world, every container) do not count, for tables carry them without listing identities.
+func (s *Set) Mentions(subject, peer identity.Labels) bool {
+	for _, r := range s.selecting(subject) {
+		for d := range r.clauses {
+			for i := range r.clauses[d] {
+				if r.clauses[d][i].mentions(peer, Direction(d)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
