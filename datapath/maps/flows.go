@@ -1,0 +1,177 @@
+package maps
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/internal/abi"
+)
+
+// tick is the unit of Flow.last: 2^30 ns.
+const tick = time.Duration(1 << 30)
+
+// The timeouts of bpf/step/flow.h.
+const (
+	timeoutEstablished = 8000 * time.Second // TCP, after the handshake
+	timeoutOpening     = 60 * time.Second   // TCP before it, and what was never answered
+	timeoutReplied     = 180 * time.Second  // not TCP, answered
+	timeoutClosed      = 10 * time.Second   // TCP after both FIN, or RST
+)
+
+// Flow is one connection.
+type Flow struct {
+	Proto                uint8
+	Initiator, Responder netip.AddrPort // the initiator's own source and the real destination
+	State                abi.Flow
+	Idle                 time.Duration // since the last packet, to the second
+	Timeout              time.Duration // the idle time after which it is over
+}
+
+// Expired tells whether the flow is over: its next packet opens a new one.
+func (f Flow) Expired() bool { return f.Idle > f.Timeout }
+
+// Flows are the maps flows_tcp and flows_any.
+type Flows struct {
+	tcp, any *ebpf.Map
+	now      func() uint32 // in ticks
+}
+
+// NewFlows types the maps flows_tcp and flows_any.
+func NewFlows(tcp, any *ebpf.Map) *Flows { return &Flows{tcp: tcp, any: any, now: coarseNow} }
+
+// coarseNow is the clock that programs stamp flows with.
+func coarseNow() uint32 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
+		return 0 // the clock exists on every supported kernel
+	}
+	return uint32(uint64(ts.Nano()) >> 30)
+}
+
+// All yields the flows of both maps, the expired ones included. An error is the last thing that it yields.
+func (f *Flows) All() iter.Seq2[Flow, error] {
+	return func(yield func(Flow, error) bool) {
+		for _, m := range []*ebpf.Map{f.tcp, f.any} {
+			for b, err := range batches[abi.Tuple, abi.Flow](m) {
+				if err != nil {
+					yield(Flow{}, fmt.Errorf("list map %s: %w", name(m), err))
+					return
+				}
+				now := f.now()
+				for i := range b.keys {
+					if !yield(newFlow(b.keys[i], b.values[i], now), nil) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+func newFlow(t abi.Tuple, v abi.Flow, now uint32) Flow {
+	initiator, responder := t.Ends(v)
+	idle := time.Duration(max(int32(now-v.Last), 0)) * tick
+	return Flow{Proto: t.Proto, Initiator: initiator, Responder: responder, State: v, Idle: idle.Truncate(time.Second),
+		Timeout: timeout(v.Flags, t.Proto)}
+}
+
+func timeout(flags uint32, proto uint8) time.Duration {
+	const bothFIN = abi.FlowFINInitiator | abi.FlowFINResponder
+	switch {
+	case proto != unix.IPPROTO_TCP && flags&abi.FlowReplied != 0:
+		return timeoutReplied
+	case proto != unix.IPPROTO_TCP:
+		return timeoutOpening
+	case flags&abi.FlowReset != 0 || flags&bothFIN == bothFIN:
+		return timeoutClosed
+	case flags&abi.FlowEstablished != 0:
+		return timeoutEstablished
+	}
+	return timeoutOpening
+}
+
+// key is the flow's key.
+func (f Flow) key() abi.Tuple {
+	t, _ := abi.NewTuple(f.Initiator, f.Responder, f.Proto)
+	return t
+}
+
+func (f *Flows) of(proto uint8) *ebpf.Map {
+	if proto == unix.IPPROTO_TCP {
+		return f.tcp
+	}
+	return f.any
+}
+
+// get returns the flow of a key, expired or not.
+func (f *Flows) get(key abi.Tuple) (Flow, bool, error) {
+	var v abi.Flow
+	err := f.of(key.Proto).Lookup(&key, &v)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return Flow{}, false, nil
+	}
+	if err != nil {
+		return Flow{}, false, fmt.Errorf("look up flow: %w", err)
+	}
+	return newFlow(key, v, f.now()), true, nil
+}
+
+// Delete removes a flow; one that is gone succeeds. Its next packet opens a new one, if the policy allows.
+func (f *Flows) Delete(flow Flow) error {
+	key := flow.key()
+	return remove(f.of(flow.Proto), &key, flowName(flow))
+}
+
+// DeleteOf removes the flows that begin or end at any of the addresses, as when their container is gone and others may
+// get them, and tells how many there were.
+func (f *Flows) DeleteOf(addrs ...netip.Addr) (int, error) {
+	if len(addrs) == 0 {
+		return 0, nil
+	}
+	_, deleted, err := f.deleteIf(func(flow Flow) bool {
+		return slices.Contains(addrs, flow.Initiator.Addr()) || slices.Contains(addrs, flow.Responder.Addr())
+	})
+	return deleted, err
+}
+
+// deleteIf removes the flows that match. Those are looked at once more right before, for they may live again.
+func (f *Flows) deleteIf(match func(Flow) bool) (seen, deleted int, err error) {
+	var found []abi.Tuple
+	for flow, err := range f.All() {
+		if err != nil {
+			return seen, 0, err
+		}
+		seen++
+		if match(flow) {
+			found = append(found, flow.key())
+		}
+	}
+	for _, key := range found {
+		flow, ok, err := f.get(key)
+		if err != nil {
+			return seen, deleted, err
+		}
+		if !ok || !match(flow) {
+			continue
+		}
+		if err := remove(f.of(key.Proto), &key, flowName(flow)); err != nil {
+			return seen, deleted, err
+		}
+		deleted++
+	}
+	return seen, deleted, nil
+}
+
+// flowName is what an error calls a flow.
+type flowName Flow
+
+func (f flowName) String() string {
+	return fmt.Sprintf("flow %d %s -> %s", f.Proto, f.Initiator, f.Responder)
+}

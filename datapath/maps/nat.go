@@ -1,0 +1,100 @@
+package maps
+
+import (
+	"fmt"
+	"iter"
+	"net/netip"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/sluice-net/sluice/internal/abi"
+)
+
+// Mapping is one masqueraded flow as the outside sees it.
+type Mapping struct {
+	Proto    uint8
+	External [2]netip.AddrPort // the two ends outside: the uplink's and the peer's, in the key's order
+	Inner    netip.AddrPort    // the container's
+	Idle     time.Duration     // since it was made or last used
+	key      abi.Tuple
+}
+
+// NAT is the map nat.
+type NAT struct {
+	m   *ebpf.Map
+	now func() uint32 // in ticks
+}
+
+// NewNAT types the map nat.
+func NewNAT(m *ebpf.Map) *NAT { return &NAT{m: m, now: coarseNow} }
+
+// All yields the mappings. An error is the last thing that it yields.
+func (n *NAT) All() iter.Seq2[Mapping, error] {
+	return func(yield func(Mapping, error) bool) {
+		for b, err := range batches[abi.Tuple, abi.NAT](n.m) {
+			if err != nil {
+				yield(Mapping{}, fmt.Errorf("list map nat: %w", err))
+				return
+			}
+			now := n.now()
+			for i := range b.keys {
+				if !yield(newMapping(b.keys[i], b.values[i], now), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func newMapping(k abi.Tuple, v abi.NAT, now uint32) Mapping {
+	return Mapping{
+		Proto: k.Proto,
+		External: [2]netip.AddrPort{
+			netip.AddrPortFrom(k.Lo.Addr(), k.LoPort.Host()), netip.AddrPortFrom(k.Hi.Addr(), k.HiPort.Host())},
+		Inner: netip.AddrPortFrom(v.Addr.Addr(), v.Port.Host()),
+		Idle:  time.Duration(max(int32(now-v.Last), 0)) * tick,
+		key:   k,
+	}
+}
+
+// Free removes the mappings whose flow is over, and tells how many there were. A mapping is made after its flow is
+// entered, so that one without a flow is an orphan at once.
+func (n *NAT) Free(flows *Flows) (int, error) {
+	var orphans []Mapping
+	for m, err := range n.All() {
+		if err != nil {
+			return 0, err
+		}
+		alive, err := m.alive(flows)
+		if err != nil {
+			return 0, err
+		}
+		if !alive {
+			orphans = append(orphans, m)
+		}
+	}
+	for i, m := range orphans {
+		if err := remove(n.m, &m.key, mappingName(m)); err != nil {
+			return i, err
+		}
+	}
+	return len(orphans), nil
+}
+
+// alive asks for the flow from the container to either external end: which of them is the peer shows there.
+func (m Mapping) alive(flows *Flows) (bool, error) {
+	for _, peer := range m.External {
+		key, _ := abi.NewTuple(m.Inner, peer, m.Proto)
+		flow, ok, err := flows.get(key)
+		if err != nil || ok && !flow.Expired() {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// mappingName is what an error calls a mapping.
+type mappingName Mapping
+
+func (m mappingName) String() string { return fmt.Sprintf("mapping of %s", m.Inner) }
