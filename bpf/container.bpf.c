@@ -12,6 +12,7 @@
 #include "step/forward.h"
 #include "step/fragment.h"
 #include "step/icmp_error.h"
+#include "step/multicast.h"
 #include "step/nd.h"
 #include "step/parse.h"
 #include "step/policy.h"
@@ -107,7 +108,7 @@ STEP int track_egress(struct __sk_buff *skb, struct packet *p, struct translatio
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
-	if (!reason && FEATURE_POLICY_EGRESS)
+	if (!reason)
 		reason = judge(skb, p, DIRECTION_EGRESS);
 	if (!reason)
 		reason = flow_enter(&key, p, t, side);
@@ -144,12 +145,25 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
-	if (!reason && FEATURE_POLICY_INGRESS)
+	if (!reason)
 		reason = judge(skb, p, DIRECTION_INGRESS);
-	else if (!reason && peer_class(p) == CLASS_OTHER)
-		reason = DROP_OTHER_NETWORK;
 	if (!reason)
 		reason = flow_enter(&key, p, NULL, side);
+	return reason;
+}
+
+/* What is refused before any table is asked. */
+RARE int admit(struct packet *p)
+{
+	int reason;
+
+	if (!p)
+		return DROP_INVALID;
+	reason = refuse_multicast(p);
+	if (!reason && FEATURE_CLOSED)
+		reason = DROP_CLOSED;
+	if (!reason && p->direction == DIRECTION_EGRESS)
+		reason = antispoof_ip(p);
 	return reason;
 }
 
@@ -174,10 +188,8 @@ int egress(struct __sk_buff *skb)
 		verdict = p.neighbour ? neighbour_from_container(skb, &p) : arp_from_container(skb);
 		goto judged;
 	}
-	reason = refuse_multicast(&p);
-	if (!reason)
-		reason = FEATURE_CLOSED ? DROP_CLOSED : antispoof_ip(&p); /* 3 */
-	if (!reason && p.fragment)
+	reason = admit(&p); /* 3 */
+	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)
 		goto dropped;
@@ -189,14 +201,14 @@ int egress(struct __sk_buff *skb)
 	if (reason)
 		goto dropped;
 	if (p.peer_kind == PEER_CONTAINER) { /* 6 */
-		count_forwarded(SLOT, DIRECTION_EGRESS, skb->len);
+		pass(skb, &p);
 		reason = -to_container(skb, &p);
 		goto dropped;
 	}
 	verdict = to_outside(skb, &p, f);
 judged:
 	if (verdict >= 0) {
-		count_forwarded(SLOT, DIRECTION_EGRESS, skb->len);
+		pass(skb, &p);
 		return verdict;
 	}
 	reason = -verdict;
@@ -220,10 +232,8 @@ int ingress(struct __sk_buff *skb)
 			  p.origin == ORIGIN_STACK ? TC_ACT_OK : -DROP_INVALID;
 		goto judged;
 	}
-	reason = refuse_multicast(&p);
-	if (!reason && FEATURE_CLOSED)
-		reason = DROP_CLOSED;
-	if (!reason && p.fragment)
+	reason = admit(&p);
+	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)
 		goto dropped;
@@ -239,7 +249,7 @@ int ingress(struct __sk_buff *skb)
 	verdict = deliver(&p); /* 4 */
 judged:
 	if (verdict >= 0) {
-		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
+		pass(skb, &p);
 		return verdict;
 	}
 	reason = -verdict;

@@ -104,6 +104,31 @@ func (k hooks) unpin(name string) error {
 	return nil
 }
 
+// settle removes what the other way of attaching left on a device that this one serves now.
+func (k hooks) settle(name string, ifindex int) error {
+	if k.clsact {
+		return k.unpin(name)
+	}
+	return k.unfilter(ifindex)
+}
+
+// unfilter removes this daemon's clsact filters from a device.
+func (k hooks) unfilter(ifindex int) error {
+	for d := range hookPins {
+		_, err := k.host.FilterProgram(ifindex, d)
+		if errors.Is(err, link.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = k.host.DeleteFilter(ifindex, d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // names returns the names that have pins.
 func (k hooks) names() ([]string, error) {
 	entries, err := os.ReadDir(k.dir)
@@ -128,9 +153,12 @@ func (k hooks) hang(doors DoorPrograms, slot uint32, ifindex int) error {
 	}
 	defer from.Close()
 	defer to.Close()
-	name := strconv.FormatUint(uint64(slot), 10)
+	name := slotPins(slot)
 	if err := k.attach(name, ifindex, link.Ingress, from); err != nil {
 		return err
 	}
 	return k.attach(name, ifindex, link.Egress, to)
 }
+
+// slotPins names the pins of a slot's doors.
+func slotPins(slot uint32) string { return strconv.FormatUint(uint64(slot), 10) }

@@ -48,6 +48,7 @@ type Links struct {
 	touched time.Time
 	failed  time.Time // when the background last failed
 
+	turn chan struct{} // closed and replaced whenever the background did something
 	wake chan struct{}
 	stop context.CancelFunc
 	done chan struct{}
@@ -74,7 +75,8 @@ func OpenLinks(cfg LinksConfig, doors DoorPrograms, inUse []uint32) (*Links, err
 	if cfg.Slots < 2 {
 		return nil, fmt.Errorf("open links: %d slots leave none for containers", cfg.Slots)
 	}
-	l := &Links{cfg: cfg, doors: doors, slots: map[uint32]*slotState{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Links{cfg: cfg, doors: doors, slots: map[uint32]*slotState{}, turn: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{})}
 	clsact := cfg.Clsact || !haveTCX()
 	for _, k := range []*hooks{&l.front, &l.back} {
 		host, err := link.Open(cfg.Prefix)
@@ -125,6 +127,9 @@ func (l *Links) adopt(inUse []uint32) error {
 		if err := l.front.hang(l.doors, slot, s.pair.Ifindex); err != nil {
 			return err
 		}
+		if err := l.front.settle(slotPins(slot), s.pair.Ifindex); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -164,40 +169,60 @@ func (l *Links) Close() error {
 	return errors.Join(errs...)
 }
 
-// Take gives a pair from the pool, or makes one.
+// Take gives a pair from the pool, or makes one. If no slot is free it waits for those that will soon be; ErrNoSlot says
+// that all are containers'.
 func (l *Links) Take(ctx context.Context) (Veth, error) {
 	defer l.kick()
 	for {
-		slot, s := l.pop()
-		if s == nil {
-			return l.takeNew(ctx)
+		slot, s, turn := l.pop()
+		if s != nil {
+			if link.Exists(s.pair) {
+				return veth(s.pair), nil
+			}
+			l.setStage(slot, stageReleased) // somebody deleted it
+			continue
 		}
-		if link.Exists(s.pair) {
-			return veth(s.pair), nil
+		v, err := l.takeNew()
+		if !errors.Is(err, ErrNoSlot) || !l.slotsComing() {
+			return v, err
 		}
-		l.setStage(slot, stageReleased) // somebody deleted it
+		l.kick()
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return Veth{}, errors.Join(err, ctx.Err())
+		}
 	}
 }
 
-// pop takes the oldest pair of the pool.
-func (l *Links) pop() (uint32, *slotState) {
+// slotsComing reports whether the background will have a pair or a free slot.
+func (l *Links) slotsComing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.slots {
+		if s.stage != stageTaken {
+			return true
+		}
+	}
+	return false
+}
+
+// pop takes the oldest pair of the pool, nil if it is empty, and says when to look again.
+func (l *Links) pop() (uint32, *slotState, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.touched = time.Now()
 	if len(l.ready) == 0 {
-		return 0, nil
+		return 0, nil, l.turn
 	}
 	slot := l.ready[0]
 	l.ready = l.ready[1:]
 	s := l.slots[slot]
 	s.stage = stageTaken
-	return slot, s
+	return slot, s, l.turn
 }
 
-func (l *Links) takeNew(ctx context.Context) (Veth, error) {
-	if err := ctx.Err(); err != nil {
-		return Veth{}, fmt.Errorf("take veth pair: %w", err)
-	}
+func (l *Links) takeNew() (Veth, error) {
 	slot, err := l.reserve()
 	if err != nil {
 		return Veth{}, fmt.Errorf("take veth pair: %w", err)

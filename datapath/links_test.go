@@ -1,9 +1,15 @@
 package datapath
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,22 +17,32 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/sirupsen/logrus"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/internal/netns"
+	"github.com/sluice-net/sluice/internal/testutil"
 )
 
 func TestMain(m *testing.M) { os.Exit(netns.Isolated(m.Run)) }
 
+// testSlots is the size of the program arrays in these tests.
+const testSlots = 4096
+
+// testPins is the directory of pins, in the BPF file system of these tests.
+const testPins = netns.BPFDir + "/sluice"
+
 // testDoors are doors like the real ones: a tail call into an array, and a drop where the slot is empty.
 type testDoors struct{ egress, ingress *ebpf.Map }
 
-func newTestDoors(t *testing.T) testDoors {
+func newTestDoors(t testing.TB) testDoors {
 	t.Helper()
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
 	array := func() *ebpf.Map {
-		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 4096})
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: testSlots})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,17 +53,17 @@ func newTestDoors(t *testing.T) testDoors {
 }
 
 func (d testDoors) Doors(slot uint32) (from, to *ebpf.Program, err error) {
-	if from, err = door(d.egress, slot); err != nil {
+	if from, err = testDoor(d.egress, slot); err != nil {
 		return nil, nil, err
 	}
-	if to, err = door(d.ingress, slot); err != nil {
+	if to, err = testDoor(d.ingress, slot); err != nil {
 		from.Close()
 		return nil, nil, err
 	}
 	return from, to, nil
 }
 
-func door(array *ebpf.Map, slot uint32) (*ebpf.Program, error) {
+func testDoor(array *ebpf.Map, slot uint32) (*ebpf.Program, error) {
 	return ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
 		asm.LoadMapPtr(asm.R2, array.FD()),
 		asm.Mov.Imm(asm.R3, int32(slot)),
@@ -57,57 +73,460 @@ func door(array *ebpf.Map, slot uint32) (*ebpf.Program, error) {
 	}})
 }
 
-// openLinks opens Links in a clean pin directory that are closed with the test.
-func openLinks(t *testing.T, pool int, clsact bool, inUse ...uint32) *Links {
+// verdict is a program that answers always the same.
+func verdict(t testing.TB, answer int32) *ebpf.Program {
 	t.Helper()
-	log := logrus.New()
-	log.SetOutput(t.Output())
-	l, err := OpenLinks(LinksConfig{Prefix: "slc", PinDir: netns.BPFDir + "/sluice", Pool: pool, Slots: 4096,
-		Clsact: clsact, Log: log}, newTestDoors(t), inUse)
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, answer), asm.Return()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
-func TestPrivilegedTakeConfigureRelease(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("not root")
+func testLog(t testing.TB) logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	return log
+}
+
+// eventually polls until ok, or fails the test.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("still not: " + what)
+		}
 	}
-	for _, clsact := range []bool{false, true} {
-		l := openLinks(t, 4, clsact)
+}
+
+// bothWays runs a test with tcx and with clsact.
+func bothWays(t *testing.T, test func(t *testing.T, clsact bool)) {
+	testutil.Privileged(t)
+	t.Run("tcx", func(t *testing.T) {
+		if !haveTCX() {
+			testutil.NotSupported(t, "tcx", "6.6", errors.New("query refused"))
+		}
+		netns.Unchanged(t, netns.BPFDir)
+		test(t, false)
+	})
+	t.Run("clsact", func(t *testing.T) {
+		netns.Unchanged(t, netns.BPFDir)
+		test(t, true)
+	})
+}
+
+type testLinks struct {
+	*Links
+	doors testDoors
+}
+
+// openLinks opens Links that are closed, and their pairs removed, with the test.
+func openLinks(t testing.TB, cfg LinksConfig, inUse ...uint32) testLinks {
+	t.Helper()
+	cfg.Prefix, cfg.PinDir, cfg.Log = "slc", testPins, testLog(t)
+	if cfg.Slots == 0 {
+		cfg.Slots = testSlots
+	}
+	doors := newTestDoors(t)
+	l, err := OpenLinks(cfg, doors, inUse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if l.front.host == nil {
+			return // abandoned
+		}
+		pairs, err := l.List()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, v := range pairs {
+			if err := l.Release(v.Slot); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := errors.Join(l.Gateways(nil), l.Close(), os.RemoveAll(testPins)); err != nil {
+			t.Error(err)
+		}
+	})
+	return testLinks{l, doors}
+}
+
+// abandon ends Links as a killed daemon would: what is in the kernel stays as it is.
+func (l testLinks) abandon() {
+	l.stop()
+	<-l.done
+	l.closeHosts()
+	l.front.host = nil
+}
+
+func (l testLinks) take(t testing.TB) Veth {
+	t.Helper()
+	v, err := l.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (l testLinks) pooled() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ready)
+}
+
+func (l testLinks) busy() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.slots)
+}
+
+func addrs(s ...string) []netip.Addr {
+	var list []netip.Addr
+	for _, a := range s {
+		list = append(list, netip.MustParseAddr(a))
+	}
+	return list
+}
+
+func netlinkHandle(t testing.TB) *netlink.Handle {
+	t.Helper()
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func TestPrivilegedTake(t *testing.T) {
+	bothWays(t, func(t *testing.T, clsact bool) {
+		l := openLinks(t, LinksConfig{Pool: 4, Clsact: clsact})
+		eventually(t, "pool is full", func() bool { return l.pooled() == 4 })
 		start := time.Now()
-		v, err := l.Take(t.Context())
+		a := l.take(t)
+		t.Logf("take from the pool: %v", time.Since(start))
+		start = time.Now()
+		b := l.take(t)
+		t.Logf("and again: %v", time.Since(start))
+		if a.Slot == b.Slot || a.Host == b.Host || a.HostMAC.String() == b.HostMAC.String() {
+			t.Errorf("two pairs are alike: %+v, %+v", a, b)
+		}
+		ifi, err := net.InterfaceByName(a.Host)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("take: %v: %+v", time.Since(start), v)
-		start = time.Now()
-		c := LinkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MTU: 1400,
-			Addrs:    []netip.Addr{netip.MustParseAddr("10.9.0.2"), netip.MustParseAddr("fd09::2")},
-			Gateways: []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd09::1")}}
+		if ifi.Index != a.Ifindex || ifi.HardwareAddr.String() != a.HostMAC.String() || ifi.Flags&net.FlagUp == 0 {
+			t.Errorf("device %+v is not the pair %+v, up", ifi, a)
+		}
+		if peer, err := net.InterfaceByName(a.Peer); err != nil || peer.Flags&net.FlagUp != 0 {
+			t.Errorf("peer %s is not here and down: %+v, %v", a.Peer, peer, err)
+		}
+		eventually(t, "pool is full again", func() bool { return l.pooled() == 4 })
+		list, err := l.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 2 || list[0].Slot != a.Slot || list[1].Slot != b.Slot {
+			t.Errorf("pairs in use: %+v, want slots %d and %d", list, a.Slot, b.Slot)
+		}
+	})
+}
+
+func TestPrivilegedTakeSkipsDeletedPairs(t *testing.T) {
+	testutil.Privileged(t)
+	netns.Unchanged(t, netns.BPFDir)
+	l := openLinks(t, LinksConfig{Pool: 1, Settle: time.Hour})
+	eventually(t, "pool is full", func() bool { return l.pooled() == 1 })
+	l.mu.Lock()
+	pooled := l.slots[l.ready[0]].pair
+	l.mu.Unlock()
+	if err := netlinkHandle(t).LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: pooled.Ifindex}}); err != nil {
+		t.Fatal(err)
+	}
+	v := l.take(t)
+	if v.Slot == pooled.Slot {
+		t.Errorf("took slot %d, whose pair somebody deleted", v.Slot)
+	}
+	if _, err := net.InterfaceByName(v.Host); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPrivilegedConfigure(t *testing.T) {
+	testutil.Privileged(t)
+	netns.Unchanged(t, netns.BPFDir)
+	l := openLinks(t, LinksConfig{Pool: 1})
+	nl := netlinkHandle(t)
+	gateways := addrs("10.9.0.1", "fd09::1")
+	if err := l.Gateways(gateways); err != nil {
+		t.Fatal(err)
+	}
+	v := l.take(t)
+	c := LinkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MTU: 1400, Addrs: addrs("10.9.0.2", "fd09::2"), Gateways: gateways}
+	for range 2 {
+		start := time.Now()
 		if err := l.Configure(v, c); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("configure: %v", time.Since(start))
+		for _, name := range []string{v.Host, v.Peer} {
+			if ifi, err := net.InterfaceByName(name); err != nil || ifi.MTU != 1400 {
+				t.Errorf("%s has not the MTU 1400: %+v, %v", name, ifi, err)
+			}
+		}
+		if peer, _ := net.InterfaceByName(v.Peer); peer.HardwareAddr.String() != c.MAC.String() {
+			t.Errorf("peer has MAC %s, want %s", peer.HardwareAddr, c.MAC)
+		}
+		for i, a := range c.Addrs {
+			routes, err := nl.RouteGet(a.AsSlice())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := routes[0]; r.LinkIndex != v.Ifindex || !r.Src.Equal(gateways[i].AsSlice()) {
+				t.Errorf("route to %s is %v, want by %s from %s", a, r, v.Host, gateways[i])
+			}
+		}
+		if got := permanent(t, nl, v.Ifindex); len(got) != 2 || got["10.9.0.2"] != c.MAC.String() || got["fd09::2"] != c.MAC.String() {
+			t.Errorf("neighbours %v", got)
+		}
+	}
+	c.Addrs = addrs("10.9.0.3")
+	if err := l.Configure(v, c); err != nil {
+		t.Fatal(err)
+	}
+	if got := permanent(t, nl, v.Ifindex); len(got) != 1 || got["10.9.0.3"] == "" {
+		t.Errorf("after the change of address: neighbours %v", got)
+	}
+	if routes, err := nl.RouteGet(net.ParseIP("fd09::2")); err == nil && routes[0].LinkIndex == v.Ifindex {
+		t.Errorf("the route to fd09::2 is still there: %v", routes)
+	}
+	if err := l.Configure(Veth{Slot: 99}, c); !errors.Is(err, link.ErrNotFound) {
+		t.Errorf("configuring a pair that is not there: %v", err)
+	}
+}
+
+func permanent(t testing.TB, nl *netlink.Handle, ifindex int) map[string]string {
+	t.Helper()
+	neighbours, err := nl.NeighList(ifindex, netlink.FAMILY_ALL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, n := range neighbours {
+		if n.State&netlink.NUD_PERMANENT != 0 {
+			found[n.IP.String()] = n.HardwareAddr.String()
+		}
+	}
+	return found
+}
+
+func TestPrivilegedRelease(t *testing.T) {
+	bothWays(t, func(t *testing.T, clsact bool) {
+		l := openLinks(t, LinksConfig{Pool: 0, Clsact: clsact, Settle: 50 * time.Millisecond})
+		v := l.take(t)
+		c := LinkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, Addrs: addrs("10.9.0.2", "fd09::2")}
 		if err := l.Configure(v, c); err != nil {
 			t.Fatal(err)
 		}
-		start = time.Now()
+		start := time.Now()
 		if err := l.Release(v.Slot); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("release: %v", time.Since(start))
-		if err := l.Gateways(nil); err != nil {
+		if list, err := l.List(); err != nil || len(list) != 0 {
+			t.Errorf("released pairs are still in use: %+v, %v", list, err)
+		}
+		if routes, err := netlinkHandle(t).RouteGet(net.ParseIP("10.9.0.2")); err == nil && routes[0].LinkIndex == v.Ifindex {
+			t.Errorf("the route is still there: %v", routes)
+		}
+		if other := l.take(t); other.Slot == v.Slot {
+			t.Error("the slot was given away while its pair was there")
+		}
+		eventually(t, "slot is free", func() bool { return l.busy() == 1 })
+		if _, err := net.InterfaceByName(v.Host); err == nil {
+			t.Error("the slot is free, but its pair is there")
+		}
+		if _, err := os.Stat(filepath.Join(testPins, "doors", strconv.Itoa(int(v.Slot)))); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the slot is free, but its pins are there: %v", err)
+		}
+		for _, slot := range []uint32{v.Slot, 77} {
+			if err := l.Release(slot); err != nil {
+				t.Errorf("release of free slot %d: %v", slot, err)
+			}
+		}
+	})
+}
+
+func TestPrivilegedSlotsAreFinite(t *testing.T) {
+	testutil.Privileged(t)
+	netns.Unchanged(t, netns.BPFDir)
+	l := openLinks(t, LinksConfig{Pool: 2, Slots: 3})
+	a := l.take(t)
+	l.take(t)
+	if v, err := l.Take(t.Context()); !errors.Is(err, ErrNoSlot) {
+		t.Fatalf("took %+v of two slots, error %v", v, err)
+	}
+	if err := l.Release(a.Slot); err != nil {
+		t.Fatal(err)
+	}
+	if v := l.take(t); v.Slot != a.Slot {
+		t.Errorf("took slot %d, only %d can be free", v.Slot, a.Slot)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Release(a.Slot); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Take(stopped); !errors.Is(err, context.Canceled) && err != nil {
+		t.Errorf("take without time to wait: %v", err)
+	}
+}
+
+// TestPrivilegedPeerNamespaceDies: with a container's namespace both ends of its pair go, and nobody asked.
+func TestPrivilegedPeerNamespaceDies(t *testing.T) {
+	bothWays(t, func(t *testing.T, clsact bool) {
+		l := openLinks(t, LinksConfig{Clsact: clsact})
+		v := l.take(t)
+		container, err := netns.New("")
+		if err != nil {
 			t.Fatal(err)
+		}
+		nl := netlinkHandle(t)
+		peer, err := nl.LinkByName(v.Peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nl.LinkSetNsFd(peer, container.FD()); err != nil {
+			t.Fatal(err)
+		}
+		container.Close()
+		eventually(t, "the pair is gone", func() bool { _, err := net.InterfaceByName(v.Host); return err != nil })
+		if list, err := l.List(); err != nil || len(list) != 0 {
+			t.Errorf("a pair that is gone is in use: %+v, %v", list, err)
+		}
+		if err := l.Release(v.Slot); err != nil {
+			t.Error(err)
+		}
+		eventually(t, "slot is free", func() bool { return l.busy() == 0 })
+	})
+}
+
+func TestPrivilegedManyPairs(t *testing.T) {
+	testutil.Short(t)
+	bothWays(t, func(t *testing.T, clsact bool) {
+		l := openLinks(t, LinksConfig{Pool: 4, Clsact: clsact})
+		const pairs, workers = 200, 8
+		start := time.Now()
+		slots := make(chan uint32, pairs)
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for range pairs / workers {
+					v, err := l.Take(t.Context())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					slots <- v.Slot
+				}
+			})
+		}
+		wg.Wait()
+		close(slots)
+		t.Logf("%d pairs made in %v", pairs, time.Since(start))
+		seen := map[uint32]bool{}
+		for slot := range slots {
+			if seen[slot] {
+				t.Errorf("slot %d was given twice", slot)
+			}
+			seen[slot] = true
+		}
+		if list, err := l.List(); err != nil || len(list) != pairs {
+			t.Fatalf("%d pairs in use, error %v", len(list), err)
 		}
 		start = time.Now()
-		if err := l.Close(); err != nil {
+		for slot := range seen {
+			if err := l.Release(slot); err != nil {
+				t.Error(err)
+			}
+		}
+		t.Logf("released in %v", time.Since(start))
+		eventually(t, "all are gone", func() bool { return l.busy() == l.cfg.Pool })
+		t.Logf("gone after %v", time.Since(start))
+	})
+}
+
+// TestPrivilegedOpenLinksAfterCrash leaves every state that a kill can leave, and opens again.
+func TestPrivilegedOpenLinksAfterCrash(t *testing.T) {
+	bothWays(t, func(t *testing.T, clsact bool) {
+		l := openLinks(t, LinksConfig{Pool: 2, Clsact: clsact})
+		eventually(t, "pool is full", func() bool { return l.pooled() == 2 })
+		kept, unknown, released := l.take(t), l.take(t), l.take(t)
+		if err := l.Configure(kept, LinkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, Addrs: addrs("10.9.0.2")}); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("close: %v", time.Since(start))
-		if links, _ := net.Interfaces(); len(links) != 1 {
-			t.Errorf("left: %v", links)
+		if err := l.Release(released.Slot); err != nil {
+			t.Fatal(err)
+		}
+		l.abandon()
+		doorless := makePair(t, 100)
+		makePair(t, 101) // its owner never heard of it
+		if err := os.MkdirAll(filepath.Join(testPins, "doors", "102"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+
+		again := openLinks(t, LinksConfig{Pool: 2, Clsact: clsact}, kept.Slot, doorless.Slot, 103)
+		eventually(t, "only the pool and the kept are left", func() bool { return again.busy() == 4 && again.pooled() == 2 })
+		list, err := again.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 2 || list[0].Ifindex != kept.Ifindex || list[1].Ifindex != doorless.Ifindex {
+			t.Errorf("in use %+v, want %+v and %+v", list, kept, doorless)
+		}
+		if list[0].HostMAC.String() != kept.HostMAC.String() || list[0].Peer != kept.Peer || list[0].Host != kept.Host {
+			t.Errorf("adopted %+v, was %+v", list[0], kept)
+		}
+		for _, v := range list {
+			if hung(t, v.Ifindex, clsact) != 2 {
+				t.Errorf("%s has not its two doors", v.Host)
+			}
+		}
+		for _, v := range []Veth{unknown, released} {
+			if ifi, err := net.InterfaceByIndex(v.Ifindex); err == nil {
+				t.Errorf("%s is still there", ifi.Name)
+			}
+		}
+		if routes, err := netlinkHandle(t).RouteGet(net.ParseIP("10.9.0.2")); err != nil || routes[0].LinkIndex != kept.Ifindex {
+			t.Errorf("the kept pair lost its route: %v, %v", routes, err)
+		}
+	})
+}
+
+func makePair(t *testing.T, slot uint32) link.Pair {
+	t.Helper()
+	h, err := link.Open("slc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	p, err := h.Create(slot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestOpenLinksRefuses(t *testing.T) {
+	for name, cfg := range map[string]LinksConfig{
+		"no slots":   {Prefix: "slc", Slots: 1},
+		"bad prefix": {Prefix: "slc1", Slots: 16},
+	} {
+		if _, err := OpenLinks(cfg, nil, nil); err == nil || !strings.HasPrefix(err.Error(), "open links: ") {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package datapath
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -39,6 +38,10 @@ func (l *Links) work(ctx context.Context) {
 			if !l.step() {
 				break
 			}
+			l.mu.Lock()
+			close(l.turn)
+			l.turn = make(chan struct{})
+			l.mu.Unlock()
 		}
 	}
 }
@@ -115,7 +118,7 @@ func (l *Links) remove(slot uint32) error {
 	if err := l.back.host.Delete(slot); err != nil {
 		return err
 	}
-	if err := l.back.unpin(strconv.FormatUint(uint64(slot), 10)); err != nil {
+	if err := l.back.unpin(slotPins(slot)); err != nil {
 		return err
 	}
 	l.mu.Lock()

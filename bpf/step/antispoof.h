@@ -32,25 +32,3 @@ STEP int antispoof_ip(const struct packet *p)
 		return DROP_FAMILY_OFF;
 	return ip_is_constant(&p->src, &ADDRESS6) ? 0 : DROP_SPOOFED_IP;
 }
-
-/* Packets to nobody in particular, or to nobody at all, are not carried. */
-STEP int refuse_multicast(const struct packet *p)
-{
-	__u32 addr, host_bits;
-
-	if (p->family == 6) {
-		addr = bpf_ntohl(p->dst.w[0]);
-		if (addr >> 24 == 0xff || addr >> 22 == 0xfe80 >> 6)
-			return DROP_MULTICAST;
-		if (!(p->dst.w[0] | p->dst.w[1] | p->dst.w[2]) && bpf_ntohl(p->dst.w[3]) <= 1)
-			return DROP_INVALID;
-		return 0;
-	}
-	addr = bpf_ntohl(p->dst.w[3]);
-	host_bits = SUBNET4_BITS < 31 ? ~0u >> SUBNET4_BITS : 0;
-	if (addr >= 0xe0000000 || (host_bits && addr == (bpf_ntohl(SUBNET4.w[3]) | host_bits)))
-		return DROP_MULTICAST;
-	if (addr >> 24 == 127 || addr >> 24 == 0)
-		return DROP_INVALID;
-	return 0;
-}

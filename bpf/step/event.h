@@ -83,6 +83,16 @@ STEP __u32 observed(void)
 	return flags ? *flags : 0;
 }
 
+/* A packet that passes: counts it, and traces it if it says something new about its flow. */
+STEP void pass(struct __sk_buff *skb, struct packet *p)
+{
+	if (unlikely(p->refused))
+		return;
+	count_forwarded(SLOT, p->direction, skb->len);
+	if (unlikely(p->news) && observed() & OBSERVER_TRACES)
+		tell(skb, p, EVENT_TRACE, DROP_NONE);
+}
+
 /* The end of a packet: counts, tells unless it is noise that every container makes, and drops it. */
 RARE int drop(struct __sk_buff *skb, struct packet *p, __u32 reason)
 {

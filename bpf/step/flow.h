@@ -12,11 +12,6 @@
 #include "packet.h"
 #include "service.h"
 
-/* Answers of flow_continue. */
-#define FLOW_GONE 0
-#define FLOW_GOES_ON 1
-#define FLOW_NEWS 2 /* goes on, and something about it changed: worth a trace */
-
 #define FLOW_SHORT FLOW_SECONDS(10)
 
 STEP __u32 flow_now(void)
@@ -88,32 +83,33 @@ STEP __u32 flow_tcp_flags(const struct packet *p, __u32 flags)
 	return flags;
 }
 
-/* Takes the packet into a flow that was found: sets p->reply and keeps time and state. side is flow_tuple's answer.
- * FLOW_GONE: the flow is expired, or over and the packet opens another. The entry is written only when it changes: it
+/* Takes the packet into a flow that was found: sets p->reply and p->news, and keeps time and state. side is flow_tuple's
+ * answer. 0: the flow is expired, or over and the packet opens another. The entry is written only when it changes: it
  * is shared by two processors. */
 RARE int flow_continue(struct flow *f, struct packet *p, __u32 side)
 {
 	__u32 now = flow_now(), flags, news;
 
 	if (!f || !p)
-		return FLOW_GONE;
+		return 0;
 	flags = f->flags;
 	p->reply = (flags & FLOW_INITIATOR_LO) != side;
 	if (unlikely(now - f->last >= FLOW_SHORT) && now - f->last > flow_timeout(flags, p->proto))
-		return FLOW_GONE;
+		return 0;
 	if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && flow_closed(flags))
-		return FLOW_GONE;
+		return 0;
 	news = flags;
 	if (p->reply)
 		news |= FLOW_REPLIED;
 	if (p->proto == IPPROTO_TCP)
 		news = flow_tcp_flags(p, news);
 	if (likely(news == flags && now == f->last))
-		return FLOW_GOES_ON;
+		return 1;
 	if (news != flags)
 		__sync_fetch_and_or(&f->flags, news & ~flags);
 	f->last = now;
-	return FLOW_NEWS;
+	p->news = 1;
+	return 1;
 }
 
 /* A packet that only makes sense within a flow opens none. */
@@ -136,6 +132,7 @@ RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, 
 
 	if (!key || !p)
 		return DROP_FLOW_TABLE;
+	p->news = 1;
 	f.last = flow_now();
 	f.flags = side & FLOW_INITIATOR_LO;
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN)) /* begun before it was seen: a restart must not cut */

@@ -73,8 +73,10 @@ STEP int to_itself(struct __sk_buff *skb, struct packet *p, struct flow *f)
 }
 
 /* To whatever is no container: the host, nobody, or the world. f is NULL for ICMP errors. */
-STEP int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
+RARE int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
+	if (!p)
+		return -DROP_INVALID;
 	if (FEATURE_SERVICES && f && p->reply && f->flags & FLOW_HAIRPIN)
 		return to_itself(skb, p, f);
 	if (p->peer_kind == PEER_HOST)

@@ -37,30 +37,49 @@ STEP __u32 asked_icmp(const struct packet *p)
 	return type << 8;
 }
 
-/* Judges the packet's connection. side: DIRECTION_EGRESS asks what this container may reach, DIRECTION_INGRESS who may
- * reach it. 0 or the drop reason; p->rule tells which rule it was. */
-RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
+/* Asks the container's policy, whose answer it returns. */
+RARE int ask_policy(struct packet *p, __u32 side)
 {
 	struct policy_input in = {};
-	const struct ip *peer;
-	__u32 answer, reason = 0;
+	__u32 port;
 
 	if (!p)
-		return DROP_POLICY_DENIED;
-	peer = p->direction == DIRECTION_EGRESS ? &p->dst : &p->src;
+		return VERDICT_DENY;
 	in.identity = p->peer_identity;
 	in.class = peer_class(p);
 	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6)
-		in.proto_port = asked_icmp(p);
+		port = asked_icmp(p);
 	else
-		in.proto_port = bpf_ntohs(p->reply ? p->sport : p->dport);
-	in.proto_port |= (__u32)p->proto << 16;
-	in.addr_hi = (__u64)bpf_ntohl(peer->w[0]) << 32 | bpf_ntohl(peer->w[1]);
-	in.addr_lo = (__u64)bpf_ntohl(peer->w[2]) << 32 | bpf_ntohl(peer->w[3]);
-	answer = side == DIRECTION_EGRESS ? policy_egress(&in) : policy_ingress(&in);
+		port = bpf_ntohs(p->reply ? p->sport : p->dport);
+	in.proto_port = (__u32)p->proto << 16 | port;
+	if (p->direction == DIRECTION_EGRESS) {
+		in.addr_hi = (__u64)bpf_ntohl(p->dst.w[0]) << 32 | bpf_ntohl(p->dst.w[1]);
+		in.addr_lo = (__u64)bpf_ntohl(p->dst.w[2]) << 32 | bpf_ntohl(p->dst.w[3]);
+	} else {
+		in.addr_hi = (__u64)bpf_ntohl(p->src.w[0]) << 32 | bpf_ntohl(p->src.w[1]);
+		in.addr_lo = (__u64)bpf_ntohl(p->src.w[2]) << 32 | bpf_ntohl(p->src.w[3]);
+	}
+	if (side == DIRECTION_EGRESS)
+		return FEATURE_POLICY_EGRESS ? policy_egress(&in) : VERDICT_ALLOW;
+	return FEATURE_POLICY_INGRESS ? policy_ingress(&in) : VERDICT_ALLOW;
+}
+
+/* Judges the packet's connection, by the default if the container has no policy for this side. side: DIRECTION_EGRESS
+ * asks what this container may reach, DIRECTION_INGRESS who may reach it. 0 or the drop reason; p->rule tells which
+ * rule it was. */
+RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
+{
+	__u32 answer = VERDICT_ALLOW, reason = 0;
+
+	if (!p)
+		return DROP_POLICY_DENIED;
+	if (side == DIRECTION_EGRESS ? FEATURE_POLICY_EGRESS : FEATURE_POLICY_INGRESS)
+		answer = ask_policy(p, side);
+	else if (side == DIRECTION_INGRESS && peer_class(p) == CLASS_OTHER)
+		answer = VERDICT_DENY;
 	p->rule = answer >> 8;
 	if ((answer & 0xff) != VERDICT_ALLOW)
-		reason = in.class == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
+		reason = peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
 	if (reason || observed() & OBSERVER_ALLOWED)
 		tell(skb, p, EVENT_VERDICT, reason);
 	return reason;
@@ -77,7 +96,7 @@ STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	int reason;
 
-	if (!FEATURE_POLICY_EGRESS || judged(f->egress_revision, f->egress_peer, p))
+	if (likely(judged(f->egress_revision, f->egress_peer, p)))
 		return 0;
 	reason = judge(skb, p, DIRECTION_EGRESS);
 	if (reason)
@@ -92,9 +111,7 @@ STEP int judge_ingress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	int reason;
 
-	if (!FEATURE_POLICY_INGRESS)
-		return peer_class(p) == CLASS_OTHER ? DROP_OTHER_NETWORK : 0;
-	if (judged(f->ingress_revision, f->ingress_peer, p))
+	if (likely(judged(f->ingress_revision, f->ingress_peer, p)))
 		return 0;
 	reason = judge(skb, p, DIRECTION_INGRESS);
 	if (reason)

@@ -102,6 +102,12 @@ func (h *Host) byName(name string) (netlink.Link, error) {
 	return l, nil
 }
 
+// Has reports whether there is a device with this index.
+func (h *Host) Has(ifindex int) bool {
+	_, err := h.nl.LinkByIndex(ifindex)
+	return err == nil
+}
+
 // again repeats a dump that the kernel marked as inconsistent, a few times.
 func again[T any](dump func() (T, error)) (T, error) {
 	for try := 0; ; try++ {

@@ -18,7 +18,7 @@ const isolatedEnv = "SLUICE_NETNS_ISOLATED"
 const BPFDir = "/sys/fs/bpf"
 
 // Isolated runs the tests of a package (run, a testing.M's Run) in a network and a mount namespace of their own, with
-// their own sysfs and BPF file system, and returns the exit status. Whatever a test leaves behind vanishes with them.
+// their own sysfs, BPF file system and /run, and returns the exit status. Whatever a test leaves behind vanishes with them.
 // It does so by starting the program again, since namespaces belong to threads and goroutines move among these.
 // Without root it just runs: privileged tests skip then.
 //
@@ -52,7 +52,7 @@ func Isolated(run func() int) int {
 }
 
 // enter sets up the new namespaces: mounts that do not spread, sysfs of this network namespace, the control groups of
-// the old one, an own BPF file system, and the loopback device up.
+// the old one, an own BPF file system, an empty /run, and the loopback device up.
 func enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -71,6 +71,9 @@ func enter() error {
 	}
 	if err := unix.Mount("bpf", BPFDir, "bpf", 0, ""); err != nil {
 		return fmt.Errorf("mount BPF file system: %w", err)
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount /run: %w", err)
 	}
 	return setUpLoopback()
 }

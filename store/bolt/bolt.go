@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -33,7 +34,9 @@ type Options struct {
 // Store is a store.Store in one file.
 type Store struct {
 	path string
-	db   *bbolt.DB
+	db   file
+	// broken is set when bbolt panicked: its locks may be held for ever, so nothing is asked of it again.
+	broken atomic.Pointer[error]
 
 	// write is held from before a write until its changes are queued, so that watchers see the order of the file.
 	write   sync.Mutex
@@ -55,7 +58,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err := verify(path, o.LockTimeout); err != nil {
 		return nil, explain(path, err)
 	}
-	db, err := openFile(path, &bbolt.Options{Timeout: o.LockTimeout, NoFreelistSync: true})
+	db, err := openFile(path, &bbolt.Options{Timeout: o.LockTimeout})
 	if err != nil {
 		return nil, explain(path, err)
 	}
@@ -79,7 +82,7 @@ func create(path string) error {
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	db, err := openFile(tmp.Name(), &bbolt.Options{NoFreelistSync: true})
+	db, err := openFile(tmp.Name(), &bbolt.Options{})
 	if err != nil {
 		return err
 	}
@@ -156,9 +159,26 @@ func (s *Store) view(ctx context.Context, read func(*bbolt.Bucket) error) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return guard(func() error {
+	return s.guard(func() error {
 		return closedError(s.db.View(func(tx *bbolt.Tx) error { return read(tx.Bucket(bucketData)) }))
 	})
+}
+
+// guard runs f unless an earlier call broke the database.
+func (s *Store) guard(f func() error) error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	finished := false
+	err := guard(func() error {
+		err := f()
+		finished = true
+		return err
+	})
+	if !finished {
+		s.broken.Store(&err)
+	}
+	return err
 }
 
 func closedError(err error) error {
@@ -179,7 +199,7 @@ func (s *Store) Apply(ctx context.Context, ops ...store.Op) error {
 		return fmt.Errorf("write %s: %w", ops[0].Key, err)
 	}
 	var changes []store.Change
-	err := guard(func() error {
+	err := s.guard(func() error {
 		return closedError(s.db.Update(func(tx *bbolt.Tx) (err error) {
 			changes, err = apply(tx.Bucket(bucketData), ops)
 			return err
@@ -245,7 +265,11 @@ func (s *Store) Close() error {
 	for w := range s.watches {
 		close(w.closed)
 	}
-	if err := s.db.Close(); err != nil {
+	end := s.db.Close
+	if s.broken.Load() != nil {
+		end = s.db.fd.Close
+	}
+	if err := end(); err != nil {
 		return fmt.Errorf("close store %s: %w", s.path, err)
 	}
 	return nil

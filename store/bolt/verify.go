@@ -27,30 +27,35 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+// file is an open bbolt database with its descriptor.
+type file struct {
+	*bbolt.DB
+	fd *os.File
+}
+
 // openFile opens a bbolt file; when bbolt panics on the way, the descriptor with its lock is not left behind.
-func openFile(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
-	var file *os.File
+func openFile(path string, o *bbolt.Options) (f file, err error) {
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		file, err = os.OpenFile(name, flag, mode)
-		return file, err
+		f.fd, err = os.OpenFile(name, flag, mode)
+		return f.fd, err
 	}
 	err = guard(func() (err error) {
-		db, err = bbolt.Open(path, 0o600, o)
+		f.DB, err = bbolt.Open(path, 0o600, o)
 		return err
 	})
 	if err == nil {
-		return db, nil
+		return f, nil
 	}
-	if errors.Is(err, store.ErrCorrupt) && file != nil {
-		file.Close()
+	if errors.Is(err, store.ErrCorrupt) && f.fd != nil {
+		f.fd.Close()
 	}
 	for _, damage := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch, io.EOF,
 		io.ErrUnexpectedEOF, berrors.ErrInvalidMapping} {
 		if errors.Is(err, damage) {
-			return nil, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
+			return file{}, fmt.Errorf("%w: %v", store.ErrCorrupt, err)
 		}
 	}
-	return nil, err
+	return file{}, err
 }
 
 // verify reads the whole file without being able to change it.
@@ -62,10 +67,10 @@ func verify(path string, timeout time.Duration) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("not a regular file")
 	}
-	if info.Size() == 0 {
-		return fmt.Errorf("%w: the file is empty", store.ErrCorrupt)
+	if info.Size() < int64(2*os.Getpagesize()) {
+		return fmt.Errorf("%w: truncated to %d bytes", store.ErrCorrupt, info.Size())
 	}
-	db, err := openFile(path, &bbolt.Options{Timeout: timeout, ReadOnly: true})
+	db, err := openFile(path, &bbolt.Options{Timeout: timeout, ReadOnly: true, PreLoadFreelist: true})
 	if err != nil {
 		return err
 	}
@@ -78,9 +83,46 @@ func verify(path string, timeout time.Duration) error {
 			} else if tx.Size() > info.Size() {
 				return fmt.Errorf("%w: truncated: %d of %d bytes", store.ErrCorrupt, info.Size(), tx.Size())
 			}
-			return verifyBuckets(tx)
+			for _, check := range []func(*bbolt.Tx) error{verifyPages, verifyBuckets, verifyTree} {
+				if err := check(tx); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	})
+}
+
+// verifyPages makes sure that no page claims to go on behind the end, which the later checks rely on.
+func verifyPages(tx *bbolt.Tx) error {
+	for id := 0; ; id++ {
+		page, err := tx.Page(id)
+		if err != nil {
+			return err
+		}
+		if page == nil {
+			return nil
+		}
+		if page.Type == "free" {
+			continue
+		}
+		id += page.OverflowCount
+		if last, err := tx.Page(id); err != nil || last == nil {
+			return fmt.Errorf("%w: page %d ends behind the last one", store.ErrCorrupt, page.ID)
+		}
+	}
+}
+
+// verifyTree compares the tree of pages with the list of free ones. It reads in a goroutine of bbolt's that guard does
+// not protect, and so only after verifyPages and verifyBuckets have read the same.
+func verifyTree(tx *bbolt.Tx) error {
+	var first error
+	for err := range tx.Check() {
+		if first == nil {
+			first = fmt.Errorf("%w: %v", store.ErrCorrupt, err)
+		}
+	}
+	return first
 }
 
 func verifyBuckets(tx *bbolt.Tx) error {
