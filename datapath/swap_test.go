@@ -39,7 +39,7 @@ func TestPrivilegedSwapUnderTraffic(t *testing.T) {
 	}
 	defer links.Close()
 	a, b := newBox(t, l, links, 2), newBox(t, l, links, 3)
-	send(t, a, b) // whatever starts a device's life has happened
+	reach(t, a, b) // whatever starts a device's life has happened
 	waitCounted(t, a, b)
 	first, second := load(t, l, b.p), load(t, l, revised(b.p))
 	sentBefore, receivedBefore := counter(t, a, "tx_packets"), counter(t, b, "rx_packets")
@@ -173,8 +173,8 @@ func waitCounted(t *testing.T, a, b *box) {
 	t.Fatal("the counters do not come to rest")
 }
 
-// send makes sure that packets get from one to the other.
-func send(t *testing.T, a, b *box) {
+// reach makes sure that packets get from one to the other.
+func reach(t *testing.T, a, b *box) {
 	t.Helper()
 	stop := make(chan struct{})
 	close(stop)
