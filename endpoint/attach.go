@@ -210,7 +210,7 @@ func (m *Manager) Leave(ctx context.Context, _, endpointID string) error {
 		return nil
 	}
 	left := *e
-	left.Sandbox = ""
+	left.Sandbox, left.Published = "", nil
 	if err := m.silence(ctx, e, &left); err != nil {
 		return fmt.Errorf("leave endpoint %s: %w", short(endpointID), err)
 	}
@@ -281,7 +281,7 @@ func (m *Manager) detach(ctx context.Context, e *Endpoint) error {
 		return nil
 	}
 	bare := *e
-	bare.Veth, bare.Sandbox = nil, ""
+	bare.Veth, bare.Sandbox, bare.Published = nil, "", nil
 	if err := m.silence(ctx, e, &bare); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
-	"github.com/sluice-net/sluice/service"
 	"github.com/sluice-net/sluice/store"
 )
 
@@ -22,7 +21,8 @@ type Options struct {
 	Links      Links
 	Frontends  Frontends
 	Engine     Engine
-	Ports      *service.Registry
+	Leases     Leases
+	Ports      Registry
 	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
 	Log        logrus.FieldLogger
 }

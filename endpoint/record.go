@@ -80,8 +80,9 @@ type Endpoint struct {
 	Sandbox   string         // path of the namespace that it joined
 	Veth      *datapath.Veth // while it is joined
 	Container Container
-	Identity  identity.ID // Init until the labels are known
-	Ports     []service.Mapping
+	Identity  identity.ID         // Init until the labels are known
+	Ports     []service.Mapping   // as Docker asked for
+	Published []service.Published // what they became
 	Created   time.Time
 }
 

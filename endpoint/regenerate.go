@@ -41,12 +41,12 @@ type pass struct {
 
 // running is what the kernel runs for an endpoint. It is replaced, never changed.
 type running struct {
-	program  datapath.Program
-	adopted  bool // found in the kernel, not loaded by this process
-	loaded   time.Time
-	took     time.Duration
-	failure  error                          // of the newest attempt, the program before runs on
-	previous map[uint32][2][]policy.RuleRef // rules of the revision before, for events that are under way
+	program datapath.Program
+	adopted bool // found in the kernel, not loaded by this process
+	loaded  time.Time
+	took    time.Duration
+	failure error             // of the newest attempt, the program before runs on
+	before  *datapath.Program // of the revision before, for events that are under way
 }
 
 // job is one endpoint in a pass: what it should run.
@@ -321,9 +321,7 @@ func (m *Manager) remember(j *job) {
 	}
 	now := &running{program: j.program, loaded: time.Now(), took: j.took}
 	if old != nil && old.program.Revision != j.program.Revision {
-		now.previous = map[uint32][2][]policy.RuleRef{
-			old.program.Revision: {old.program.Egress.RuleRefs(), old.program.Ingress.RuleRefs()},
-		}
+		now.before = &old.program
 	}
 	m.running[j.endpoint.ID] = now
 }

@@ -34,3 +34,9 @@ func (m Mapping) String() string {
 	}
 	return fmt.Sprintf("%s%s:%d/%s", host, ports, m.Port, m.Proto)
 }
+
+// Published is a frontend with the container that answers: what one Mapping became for one address family.
+type Published struct {
+	Frontend Frontend
+	Backend  Backend
+}
