@@ -74,6 +74,7 @@ install: build ## install the binaries, units, completion and Docker's plugin li
 	install -d $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/sluice/policy.d
 	ln -sf $(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice
 	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/sluiced.service >$(DESTDIR)$(UNITDIR)/sluiced.service
+	[ -e $(DESTDIR)/etc/sluice/sluiced.yaml ] || install -m 644 contrib/systemd/sluiced.yaml $(DESTDIR)/etc/sluice/
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	bin/sluice completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload

@@ -21,6 +21,9 @@ const (
 	VerdictForwarded = "forwarded"
 )
 
+// ReasonPolicyDenied is the reason of drops by policy; the others are listed in docs/reference/drops.md.
+const ReasonPolicyDenied = "policy denied"
+
 // The directions of policies, and the points of containers' programs.
 const (
 	Egress  = "egress"  // what leaves a container

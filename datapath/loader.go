@@ -164,14 +164,8 @@ func (l *Loader) load(ctx context.Context, p Program) (egress, ingress *ebpf.Pro
 		return nil, nil, use, err
 	}
 	defer constants.Close()
-	if egress, err = l.container.load("egress", constants, stubs); err != nil {
-		return nil, nil, use, err
-	}
-	if ingress, err = l.container.load("ingress", constants, stubs); err != nil {
-		egress.Close()
-		return nil, nil, use, err
-	}
-	return egress, ingress, use, ctx.Err()
+	egress, ingress, err = l.container.both("egress", "ingress", constants, stubs)
+	return egress, ingress, use, err
 }
 
 // write puts the programs into their slots: first what decides what enters, which others may already send to.

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -61,11 +62,23 @@ func (t *template) pair(first, second string, values map[string][]byte) (a, b *e
 		return nil, nil, err
 	}
 	defer constants.Close()
-	if a, err = t.load(first, constants, nil); err != nil {
-		return nil, nil, err
-	}
-	if b, err = t.load(second, constants, nil); err != nil {
-		a.Close()
+	return t.both(first, second, constants, nil)
+}
+
+// both loads two programs side by side: nearly all of a load is the kernel's verifier, which uses one processor each.
+func (t *template) both(first, second string, constants *ebpf.Map, tables map[string]*table) (a, b *ebpf.Program, err error) {
+	var other error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b, other = t.load(second, constants, tables)
+	}()
+	a, err = t.load(first, constants, tables)
+	<-done
+	if err = errors.Join(err, other); err != nil {
+		for _, p := range []*ebpf.Program{a, b} {
+			p.Close() // of nil it does nothing
+		}
 		return nil, nil, err
 	}
 	return a, b, nil

@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -14,7 +13,7 @@ import (
 // table is a compiled policy table, shared by all programs that have it. Its map, if it needs one, is named by its
 // content, never changes, and lives as long as a program that was made with it.
 type table struct {
-	key  tableHash
+	key  string
 	once sync.Once
 	fn   *compile.Function
 	data *ebpf.Map
@@ -27,18 +26,18 @@ type tables struct {
 	limit int
 
 	mu     sync.Mutex
-	byHash map[tableHash]*table
+	byHash map[string]*table
 	bySlot map[uint32][]*table
 }
 
 func newTables(limit int) *tables {
-	return &tables{limit: limit, byHash: map[tableHash]*table{}, bySlot: map[uint32][]*table{}}
+	return &tables{limit: limit, byHash: map[string]*table{}, bySlot: map[uint32][]*table{}}
 }
 
 // take returns the compiled t, which the caller must release or let a slot occupy. Equal tables are compiled once,
 // also when asked for at the same time.
 func (ts *tables) take(t *policy.Table) (*table, error) {
-	key := hashTable(t)
+	key := t.Hash()
 	ts.mu.Lock()
 	e := ts.byHash[key]
 	if e == nil {
@@ -58,7 +57,7 @@ func (ts *tables) take(t *policy.Table) (*table, error) {
 func (e *table) compile(t *policy.Table, limit int) {
 	var data []byte
 	if e.fn, data, e.err = compile.Compile(t, limit); e.err == nil && data != nil {
-		e.data, e.err = frozenMap(fmt.Sprintf("policy_%x", e.key[:4]), data)
+		e.data, e.err = frozenMap("policy_"+e.key[:8], data)
 	}
 }
 
@@ -106,5 +105,5 @@ func (ts *tables) close() {
 			e.data.Close()
 		}
 	}
-	ts.byHash, ts.bySlot = map[tableHash]*table{}, map[uint32][]*table{}
+	ts.byHash, ts.bySlot = map[string]*table{}, map[uint32][]*table{}
 }

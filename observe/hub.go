@@ -96,10 +96,8 @@ func (h *hub) subscribe(ctx context.Context, f api.EventFilter) (<-chan api.Even
 	out := make(chan api.Event, 1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	select {
-	case <-h.closed:
+	if h.ended() {
 		return nil, api.Errorf(api.CodeUnavailable, "subscribe to events: the daemon stops")
-	default:
 	}
 	past := h.past.last(howMany(f), checked.match)
 	if f.Follow {
@@ -184,7 +182,7 @@ func (h *hub) tell() error {
 	for r := range h.readers {
 		flags |= r.filter.wants()
 	}
-	if flags == h.flags {
+	if flags == h.flags || h.ended() {
 		return nil
 	}
 	if err := h.kernel.Observe(flags); err != nil {
@@ -205,9 +203,17 @@ func (h *hub) subscribers() int {
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.ended() {
+		close(h.closed)
+	}
+}
+
+// ended reports whether the hub is closed; the kernel is then told by whoever closes the ring.
+func (h *hub) ended() bool {
 	select {
 	case <-h.closed:
+		return true
 	default:
-		close(h.closed)
+		return false
 	}
 }

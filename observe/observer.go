@@ -70,8 +70,10 @@ func (o *Observer) Run(ctx context.Context) error {
 		o.watchLoss(ctx)
 	}()
 	closed := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { closed <- o.ring.Close() })
-	defer stop()
+	context.AfterFunc(ctx, func() {
+		o.hub.close()
+		closed <- o.ring.Close()
+	})
 	err := o.read(ctx)
 	cancel()
 	<-done
@@ -132,8 +134,11 @@ func (o *Observer) watchLoss(ctx context.Context) {
 // noteLoss publishes how many events were lost since before, and returns how many they are now.
 func (o *Observer) noteLoss(before uint64) (uint64, error) {
 	now, err := o.ring.Lost()
-	if err != nil || now <= before {
-		return max(now, before), err
+	switch {
+	case err != nil:
+		return before, err
+	case now <= before: // less: the maps are new
+		return now, nil
 	}
 	o.lost.Add(now - before)
 	wall, _ := o.clock()

@@ -294,14 +294,14 @@ func (f *flattener) ranges(world cells) []profiledRange {
 
 var lastAddress = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
 
-// activeRanges counts which ranges cover the sweep's position. Rules that say the same of the same ports are one
+// activeRanges knows which ranges cover the sweep's position. Rules that say the same of the same ports are one
 // group, of which only the smallest rule counts: so a thousand rules on port 443 cost as much as one.
 type activeRanges struct {
-	world  []rangeSpans
-	group  []int         // of world[i]
-	shape  []int         // group → an index into world with its spans
-	counts []map[int]int // group → rule → how often it is active
-	live   []int         // groups that are active, ascending
+	world []rangeSpans
+	group []int   // of world[i]
+	shape []int   // group → an index into world with its spans
+	rules [][]int // group → its active rules, ascending, once for every range
+	live  []int   // groups with active rules, ascending
 }
 
 func newActive(world []rangeSpans) *activeRanges {
@@ -313,30 +313,29 @@ func newActive(world []rangeSpans) *activeRanges {
 		key := layersKey(ClassWorld, &l)
 		g, ok := groups[key]
 		if !ok {
-			g = len(groups)
+			g = len(a.shape)
 			groups[key] = g
 			a.shape = append(a.shape, i)
-			a.counts = append(a.counts, map[int]int{})
 		}
 		a.group[i] = g
 	}
+	a.rules = make([][]int, len(a.shape))
 	return a
 }
 
+// change enters or removes range i.
 func (a *activeRanges) change(i int, ends bool) {
 	g, rule := a.group[i], a.world[i].rule
-	at, live := slices.BinarySearch(a.live, g)
-	if !ends {
-		a.counts[g][rule]++
-		if !live {
-			a.live = slices.Insert(a.live, at, g)
-		}
-		return
+	at, _ := slices.BinarySearch(a.rules[g], rule)
+	if ends {
+		a.rules[g] = slices.Delete(a.rules[g], at, at+1)
+	} else {
+		a.rules[g] = slices.Insert(a.rules[g], at, rule)
 	}
-	if a.counts[g][rule]--; a.counts[g][rule] == 0 {
-		delete(a.counts[g], rule)
-	}
-	if len(a.counts[g]) == 0 && live {
+	switch at, live := slices.BinarySearch(a.live, g); {
+	case !live && len(a.rules[g]) > 0:
+		a.live = slices.Insert(a.live, at, g)
+	case live && len(a.rules[g]) == 0:
 		a.live = slices.Delete(a.live, at, at+1)
 	}
 }
@@ -346,14 +345,8 @@ func (a *activeRanges) empty() bool { return len(a.live) == 0 }
 func (a *activeRanges) layers() *layers {
 	l := &layers{}
 	for _, g := range a.live {
-		smallest := 0
-		for rule := range a.counts[g] {
-			if smallest == 0 || rule < smallest {
-				smallest = rule
-			}
-		}
 		shape := &a.world[a.shape[g]]
-		l.add(shape.deny, numbered(shape.spans, smallest))
+		l.add(shape.deny, numbered(shape.spans, a.rules[g][0]))
 	}
 	return l
 }

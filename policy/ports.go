@@ -89,6 +89,10 @@ func (r *clauseReader) port(n *yaml.Node, path string) (p Port, ok bool) {
 			shorten(protocol))
 	}
 	if text == nil {
+		if !p.AnyProtocol && !hasPorts(p.Protocol) && end == nil {
+			p.Last = 0xffff
+			return p, len(r.problems) == before
+		}
 		if len(r.problems) == before {
 			r.fail(n, join(path, "port"), `missing: write "0" for every port`)
 		}

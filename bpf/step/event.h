@@ -86,6 +86,8 @@ STEP __u32 observed(void)
 /* A packet that passes: counts it, and traces it if it says something new about its flow. */
 STEP void pass(struct __sk_buff *skb, struct packet *p)
 {
+	if (unlikely(p->refused))
+		return;
 	count_forwarded(SLOT, p->direction, skb->len);
 	if (unlikely(p->news) && observed() & OBSERVER_TRACES)
 		tell(skb, p, EVENT_TRACE, DROP_NONE);

@@ -25,6 +25,7 @@ struct packet {
 	__u8 reply;          /* 1: a reply of a known flow */
 	__u8 origin;         /* enum origin */
 	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
+	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
 	__u16 l3, l4;        /* offsets from the frame's start, bytes */
 	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
 	__u32 rule;          /* that gave the last verdict, 1-based; 0: none */

@@ -187,6 +187,7 @@ RARE int send_icmp_error(struct __sk_buff *skb, struct packet *p, enum icmp_answ
 	kind = icmp_kind(p, answer);
 	if (!kind || !deserves_error(p) || skb->len < p->l3 || !icmp_allowed())
 		return -reason;
+	p->refused = 1;
 	count(DIRECTION_EGRESS, reason, skb->len);
 	tell(skb, p, EVENT_DROP, reason);
 	length = skb->len - p->l3;

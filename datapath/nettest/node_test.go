@@ -144,3 +144,21 @@ func veth(a *node, aName string, b *node, bName string, mtu int) {
 }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// announceMSS makes TCP of this node announce a segment size on its default routes.
+func (n *node) announceMSS(mss int) {
+	n.t.Helper()
+	routes, err := n.nl.RouteList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, r := range routes {
+		if r.Gw == nil {
+			continue
+		}
+		r.AdvMSS = mss
+		if err := n.nl.RouteReplace(&r); err != nil {
+			n.t.Fatalf("set MSS of %v: %v", r, err)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package nettest
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,3 +111,46 @@ func (n *node) reach(network, addr string) (seen netip.AddrPort, local netip.Add
 }
 
 func join(host string, port uint16) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
+
+// readBack reads an echo server's first line and then exactly message.
+func readBack(c net.Conn, message []byte) error {
+	r := bufio.NewReader(c)
+	if _, err := r.ReadString('\n'); err != nil {
+		return err
+	}
+	got := make([]byte, len(message))
+	if n, err := io.ReadFull(r, got); err != nil {
+		return fmt.Errorf("after %d bytes: %w", n, err)
+	}
+	if !bytes.Equal(got, message) {
+		return errors.New("the answer is not the question")
+	}
+	return nil
+}
+
+// listen takes a port, which answers nothing.
+func (n *node) listen(network, addr string) {
+	n.t.Helper()
+	var c io.Closer
+	n.must(func() (err error) {
+		if network == "udp" {
+			c, err = net.ListenPacket(network, addr)
+		} else {
+			c, err = net.Listen(network, addr)
+		}
+		return err
+	})
+	n.t.Cleanup(func() { c.Close() })
+}
+
+// exchange sends one datagram and reads its echo.
+func exchange(n *node, to, message string) error {
+	c, err := n.dial("udp", to)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	_, err = ask(c, message)
+	return err
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -53,8 +54,8 @@ type world struct {
 	spec, uplink *ebpf.CollectionSpec
 }
 
-// newWorld builds it. Containers are masqueraded unless features says otherwise.
-func newWorld(t testing.TB, features map[string]bool) *world {
+// newWorld builds it. Containers are masqueraded unless constants, those of bpf/abi/config.h, say otherwise.
+func newWorld(t testing.TB, constants map[string]any) *world {
 	t.Helper()
 	testutil.Privileged(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
@@ -64,9 +65,9 @@ func newWorld(t testing.TB, features map[string]bool) *world {
 	w.spec, w.uplink = w.load(obj.Container()), w.load(obj.Uplink())
 	w.host, w.router, w.far = newNode(t, false), newNode(t, false), newNode(t, false)
 	w.wire()
-	w.alice = w.container(1, 300, 7, "10.7.0.10", "fd07::a", gateway4, gateway6, features)
-	w.bob = w.container(2, 301, 7, "10.7.0.11", "fd07::b", gateway4, gateway6, features)
-	w.carol = w.container(3, 302, 8, "10.8.0.12", "fd08::c", "10.8.0.1", "fd08::1", features)
+	w.alice = w.container(1, 300, 7, "10.7.0.10", "fd07::a", gateway4, gateway6, constants)
+	w.bob = w.container(2, 301, 7, "10.7.0.11", "fd07::b", gateway4, gateway6, constants)
+	w.carol = w.container(3, 302, 8, "10.8.0.12", "fd08::c", "10.8.0.1", "fd08::1", constants)
 	for _, a := range []string{host4, host6, gateway4, gateway6, "10.8.0.1", "fd08::1"} {
 		w.put("endpoints", abi.FromAddr(netip.MustParseAddr(a)),
 			abi.Endpoint{Identity: abi.IdentityHost, Flags: abi.EndpointHost})
@@ -131,7 +132,7 @@ func (w *world) wire() {
 }
 
 // container makes one with both doors open.
-func (w *world) container(slot, identity, network uint32, a4, a6, g4, g6 string, features map[string]bool) *container {
+func (w *world) container(slot, identity, network uint32, a4, a6, g4, g6 string, constants map[string]any) *container {
 	w.t.Helper()
 	c := &container{node: newNode(w.t, false), slot: slot, identity: identity, network: network,
 		addr4: netip.MustParseAddr(a4), addr6: netip.MustParseAddr(a6),
@@ -153,8 +154,7 @@ func (w *world) container(slot, identity, network uint32, a4, a6, g4, g6 string,
 	copy(e.MAC[:], c.link("eth0").Attrs().HardwareAddr)
 	w.put("endpoints", abi.FromAddr(c.addr4), e)
 	w.put("endpoints", abi.FromAddr(c.addr6), e)
-	w.programs(c, features)
-	w.doors(c, name)
+	w.programs(c, constants)
 	return c
 }
 
@@ -171,7 +171,7 @@ func (w *world) neighbours(c *container, name string) {
 }
 
 // constants are those of bpf/abi/config.h for a container.
-func (w *world) constants(c *container, features map[string]bool) map[string]any {
+func (w *world) constants(c *container, changed map[string]any) map[string]any {
 	number := func(mac net.HardwareAddr) uint64 {
 		return binary.NativeEndian.Uint64(append(append([]byte(nil), mac...), 0, 0))
 	}
@@ -187,12 +187,7 @@ func (w *world) constants(c *container, features map[string]bool) map[string]any
 		"MASQUERADE_PORT_MIN": uint16(61000), "MASQUERADE_PORT_MAX": uint16(65535),
 		"FEATURE_IPV4": uint8(1), "FEATURE_IPV6": uint8(1), "FEATURE_SERVICES": uint8(1), "FEATURE_MASQUERADE": uint8(1),
 	}
-	for name, on := range features {
-		values["FEATURE_"+name] = uint8(0)
-		if on {
-			values["FEATURE_"+name] = uint8(1)
-		}
-	}
+	maps.Copy(values, changed)
 	return values
 }
 
@@ -208,13 +203,13 @@ func (w *world) collection(spec *ebpf.CollectionSpec, constants map[string]any) 
 			w.t.Fatal(err)
 		}
 	}
-	maps := map[string]*ebpf.Map{}
+	shared := map[string]*ebpf.Map{}
 	for name := range spec.Maps {
 		if name != ".rodata" {
-			maps[name] = w.maps[name]
+			shared[name] = w.maps[name]
 		}
 	}
-	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 	if err != nil {
 		var v *ebpf.VerifierError
 		if errors.As(err, &v) {
@@ -226,15 +221,13 @@ func (w *world) collection(spec *ebpf.CollectionSpec, constants map[string]any) 
 	return c
 }
 
-func (w *world) programs(c *container, features map[string]bool) {
+func (w *world) programs(c *container, changed map[string]any) {
 	w.t.Helper()
-	coll := w.collection(w.spec, w.constants(c, features))
+	coll := w.collection(w.spec, w.constants(c, changed))
 	w.put("egress_slots", c.slot, coll.Programs["egress"])
 	w.put("ingress_slots", c.slot, coll.Programs["ingress"])
 	w.attach(w.host, fmt.Sprintf("slc%d", c.slot), coll.Programs["door_from"], coll.Programs["door_to"])
 }
-
-func (w *world) doors(*container, string) {}
 
 func (w *world) uplinkProgram(name string) {
 	w.t.Helper()
@@ -298,7 +291,6 @@ func (w *world) drops() string {
 	}
 	return b.String()
 }
-
 
 // dropped returns how many packets were dropped for a reason.
 func (w *world) dropped(reason abi.DropReason) (n uint64) {

@@ -280,7 +280,7 @@ func splice(insns asm.Instructions, name string, policy stub) asm.Instructions {
 		for end < len(insns) && (insns[end].Symbol() == "" || insns[end].Symbol()[0] == '.' || insns[end].Symbol()[0] == 'L') {
 			end++
 		}
-		body := append(asm.Instructions(nil), policy...)
+		body := append(asm.Instructions{asm.Mov.Imm(asm.R0, 0)}, policy...) // metadata also holds a jump's target
 		body[0].Metadata = insns[i].Metadata
 		return append(append(append(asm.Instructions(nil), insns[:i]...), body...), insns[end:]...)
 	}

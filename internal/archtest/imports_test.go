@@ -39,8 +39,8 @@ var owners = []struct {
 	library string
 	folders []string
 }{
-	{"github.com/cilium/ebpf", []string{"datapath", "observe", "guard", "bpf", "bench", "internal/deps"}},
-	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/deps"}},
+	{"github.com/cilium/ebpf", []string{"datapath", "observe", "guard", "bpf", "bench", "internal/deps", "internal/gen"}},
+	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/deps", "internal/gen"}},
 	{"go.etcd.io/bbolt", []string{"store/bolt", "internal/deps"}},
 	{"go.etcd.io/etcd", []string{"store/etcd"}},
 }

@@ -1,0 +1,175 @@
+package driver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-net/sluice/service"
+)
+
+// The keys of Docker's options that concern us.
+const (
+	optionInternal = "com.docker.network.internal"
+	optionGeneric  = "com.docker.network.generic"
+	optionExposed  = "com.docker.network.endpoint.exposedports"
+	optionPorts    = "com.docker.network.portmap"
+	dockerPrefix   = "com.docker.network."
+)
+
+// The bounds of sluice.mtu: 1280 is the least that IPv6 allows (RFC 8200, 5), 68 that IPv4 does (RFC 791).
+const (
+	minMTU = 1280
+	maxMTU = 65535
+)
+
+// networkOption is one option of docker network create -o.
+type networkOption struct {
+	Key, Values, Default, Help string
+	set                        func(o *NetworkOptions, value string) bool
+}
+
+// networkOptions are all of them; docs/reference/network-options.md is generated from it.
+var networkOptions = []networkOption{
+	{"sluice.mtu", "1280 to 65535", "the uplink's", "MTU of the containers' interfaces", setMTU},
+	{"sluice.policy", "default, always, never", "default",
+		"default: a direction is closed but for its rules once a rule selects the container; always: both directions are; never: rules are not enforced",
+		setPolicy},
+	{"sluice.masquerade", "true, false", "true", "whether containers leave the host by the uplink's address",
+		boolSetter(func(o *NetworkOptions) *bool { return &o.Masquerade })},
+	{"sluice.isolate", "true, false", "false", "whether containers of the network need an ingress rule to be reached by each other",
+		boolSetter(func(o *NetworkOptions) *bool { return &o.Isolate })},
+}
+
+func setMTU(o *NetworkOptions, value string) bool {
+	mtu, err := strconv.Atoi(value)
+	o.MTU = mtu
+	return err == nil && mtu >= minMTU && mtu <= maxMTU
+}
+
+func setPolicy(o *NetworkOptions, value string) bool {
+	o.Policy = Policy(value)
+	return slices.Contains([]Policy{PolicyDefault, PolicyAlways, PolicyNever}, o.Policy)
+}
+
+func boolSetter(field func(*NetworkOptions) *bool) func(*NetworkOptions, string) bool {
+	return func(o *NetworkOptions, value string) bool {
+		*field(o) = value == "true"
+		return value == "true" || value == "false"
+	}
+}
+
+// ParseNetworkOptions reads the options of docker network create -o. Docker's own (com.docker.network.*) are not ours
+// and pass; any other unknown one is refused.
+func ParseNetworkOptions(options map[string]string) (NetworkOptions, error) {
+	out := NetworkOptions{Policy: PolicyDefault, Masquerade: true}
+	for key, value := range options {
+		if strings.HasPrefix(key, dockerPrefix) {
+			continue
+		}
+		i := slices.IndexFunc(networkOptions, func(o networkOption) bool { return o.Key == key })
+		if i < 0 {
+			return out, fmt.Errorf("unknown option %q: the options are %s", key, strings.Join(optionNames(), "; "))
+		}
+		if !networkOptions[i].set(&out, value) {
+			return out, fmt.Errorf("option %s=%q: valid are %s", key, value, networkOptions[i].Values)
+		}
+	}
+	return out, nil
+}
+
+// optionNames lists the options with their values.
+func optionNames() []string {
+	var all []string
+	for _, o := range networkOptions {
+		all = append(all, fmt.Sprintf("%s (%s)", o.Key, o.Values))
+	}
+	return all
+}
+
+// genericOptions reads the -o options out of Docker's.
+func genericOptions(options map[string]any) (NetworkOptions, error) {
+	generic := map[string]string{}
+	values, ok := options[optionGeneric].(map[string]any)
+	if options[optionGeneric] != nil && !ok {
+		return NetworkOptions{}, fmt.Errorf("%w: option %s is no object", errRequest, optionGeneric)
+	}
+	for key, value := range values {
+		text, ok := value.(string)
+		if !ok {
+			return NetworkOptions{}, fmt.Errorf("%w: option %s is no text", errRequest, key)
+		}
+		generic[key] = text
+	}
+	return ParseNetworkOptions(generic)
+}
+
+// boolOption reads an option that is a boolean or its text.
+func boolOption(options map[string]any, key string) (bool, error) {
+	switch v := options[key].(type) {
+	case nil:
+		return false, nil
+	case bool:
+		return v, nil
+	case string:
+		if b, err := strconv.ParseBool(v); err == nil {
+			return b, nil
+		}
+	}
+	return false, fmt.Errorf("%w: option %s is no boolean", errRequest, key)
+}
+
+// portOptions reads the exposed and the published ports.
+func portOptions(options map[string]any) ([]ExposedPort, []service.Mapping, error) {
+	var exposed []struct {
+		Proto service.Protocol
+		Port  uint16
+	}
+	if err := structured(options, optionExposed, &exposed); err != nil {
+		return nil, nil, err
+	}
+	var bindings []struct {
+		Proto                       service.Protocol
+		Port, HostPort, HostPortEnd uint16
+		HostIP                      string
+	}
+	if err := structured(options, optionPorts, &bindings); err != nil {
+		return nil, nil, err
+	}
+	var ports []ExposedPort
+	for _, e := range exposed {
+		ports = append(ports, ExposedPort{Proto: e.Proto, Port: e.Port})
+	}
+	var mappings []service.Mapping
+	for _, b := range bindings {
+		m := service.Mapping{Proto: b.Proto, Port: b.Port, HostPort: b.HostPort, HostPortEnd: b.HostPortEnd}
+		if b.HostIP != "" {
+			ip, err := netip.ParseAddr(b.HostIP)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%w: option %s: %w", errRequest, optionPorts, err)
+			}
+			m.HostIP = ip.Unmap()
+		}
+		mappings = append(mappings, m)
+	}
+	return ports, mappings, nil
+}
+
+// structured reads an option whose value is an object or a list into out.
+func structured(options map[string]any, key string, out any) error {
+	value, ok := options[key]
+	if !ok || value == nil {
+		return nil
+	}
+	text, err := json.Marshal(value)
+	if err == nil {
+		err = json.Unmarshal(text, out)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: option %s: %w", errRequest, key, err)
+	}
+	return nil
+}

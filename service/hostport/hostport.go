@@ -1,0 +1,60 @@
+package hostport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/service"
+)
+
+// Sockets reserves ports by binding.
+type Sockets struct{}
+
+var _ service.Reserver = Sockets{}
+
+// Reserve binds a socket to the frontend's address and port until it is closed. A port that is in use is an error; so is
+// an address that the host does not have.
+func (Sockets) Reserve(f service.Frontend) (io.Closer, error) {
+	kind, protocol := unix.SOCK_STREAM, 0
+	switch f.Proto {
+	case service.TCP:
+	case service.UDP:
+		kind = unix.SOCK_DGRAM
+	case service.SCTP:
+		protocol = unix.IPPROTO_SCTP
+	default:
+		return nil, fmt.Errorf("protocol %s has no ports", f.Proto)
+	}
+	family, address := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(f.Port)})
+	if f.Addr.Is4() {
+		address = &unix.SockaddrInet4{Port: int(f.Port), Addr: f.Addr.As4()}
+	} else {
+		family, address = unix.AF_INET6, &unix.SockaddrInet6{Port: int(f.Port), Addr: f.Addr.As16()}
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol)
+	if f.Proto == service.SCTP && errors.Is(err, unix.EPROTONOSUPPORT) {
+		return io.NopCloser(nil), nil // a kernel without SCTP has no sockets that could conflict
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make socket: %w", err)
+	}
+	s := os.NewFile(uintptr(fd), f.String())
+	if family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil {
+		err = unix.Bind(fd, address)
+	}
+	if err != nil {
+		s.Close()
+		if errors.Is(err, unix.EADDRINUSE) {
+			return nil, errors.New("a socket of the host has it")
+		}
+		return nil, fmt.Errorf("bind: %w", err)
+	}
+	return s, nil
+}
