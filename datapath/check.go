@@ -3,7 +3,6 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -70,9 +69,7 @@ func CheckHost(o HostOptions) Host {
 		return "accounted to the control group", rlimit.RemoveMemlock()
 	})
 	add("bpf", "see that neither seccomp nor a security module refuses bpf(2)", checkBPF)
-	add("jit", "run sysctl -w net.core.bpf_jit_enable=1; a kernel without CONFIG_BPF_JIT cannot run Sluice", func() (string, error) {
-		return checkJIT("/proc/sys/net/core/bpf_jit_enable")
-	})
+	add("jit", "run sysctl -w net.core.bpf_jit_enable=1; a kernel without CONFIG_BPF_JIT cannot run Sluice", checkJIT)
 	add("bpffs", "run mount -t bpf bpf /sys/fs/bpf, or choose a directory of pins on a BPF file system", func() (string, error) {
 		return o.PinDir, MountBPF(o.PinDir)
 	})
@@ -143,24 +140,38 @@ func checkCapabilities(effective uint64) error {
 	return nil
 }
 
-// checkBPF loads the smallest program.
-func checkBPF() (string, error) {
+// smallest is a program that does nothing: TC_ACT_UNSPEC lets others decide.
+func smallest() (*ebpf.Program, error) {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "sluice_check", Type: ebpf.SchedCLS, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
+	if err != nil {
+		return nil, fmt.Errorf("load program: %w", err)
+	}
+	return p, nil
+}
+
+func checkBPF() (string, error) {
+	p, err := smallest()
 	if err != nil {
 		return "", err
 	}
 	return "programs load", p.Close()
 }
 
-// checkJIT: tail calls out of programs with functions need it.
-func checkJIT(path string) (string, error) {
-	b, err := os.ReadFile(path)
+// checkJIT asks whether a loaded program was compiled, since the setting shows in the first network namespace only. Tail
+// calls out of programs with functions need the compiler.
+func checkJIT() (string, error) {
+	p, err := smallest()
 	if err != nil {
-		return "", fmt.Errorf("read whether BPF is compiled: %w", err)
+		return "", err
 	}
-	if strings.TrimSpace(string(b)) == "0" {
-		return "", errors.New("BPF programs are interpreted")
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		return "", fmt.Errorf("inspect program: %w", err)
+	}
+	if _, err := info.JitedSize(); err != nil {
+		return "", fmt.Errorf("BPF programs are interpreted: %w", err)
 	}
 	return "on", nil
 }
@@ -170,10 +181,9 @@ func checkDoors(o HostOptions) (string, error) {
 	if !o.Clsact && haveTCX() {
 		return "tcx", nil
 	}
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "sluice_check", Type: ebpf.SchedCLS, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}}) // TC_ACT_UNSPEC: nothing happens
+	p, err := smallest()
 	if err != nil {
-		return "", fmt.Errorf("load program: %w", err)
+		return "", err
 	}
 	defer p.Close()
 	host, err := link.Open(o.Prefix)

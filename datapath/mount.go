@@ -46,7 +46,7 @@ func CgroupRoot(fallback string) (string, error) {
 // for "/..", and so on; -1 for what lies beside or below it.
 func above(root string) int {
 	up := strings.Count(root, "/..")
-	if root != "/" && root != strings.Repeat("/..", up) {
+	if root == "" || root != "/" && root != strings.Repeat("/..", up) {
 		return -1
 	}
 	return up

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +32,7 @@ var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_-]*[a-z_-]$`)
 // Host is the host's network stack as far as Sluice changes it.
 type Host struct {
 	nl     *netlink.Handle
+	raw    map[int]*nl.SocketHandle // for requests that netlink.Handle does not make
 	prefix string
 }
 
@@ -39,11 +41,17 @@ func Open(prefix string) (*Host, error) {
 	if err := CheckPrefix(prefix); err != nil {
 		return nil, err
 	}
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	// The family is named because kernels without IPsec lack another that the library would want.
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	return &Host{nl: nl, prefix: prefix}, nil
+	raw, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	return &Host{nl: handle, raw: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: raw}}, prefix: prefix}, nil
 }
 
 // CheckPrefix says whether device names can begin with prefix: two to six lower case letters, digits, "_" and "-", the
@@ -57,7 +65,19 @@ func CheckPrefix(prefix string) error {
 }
 
 // Close frees the connection. Nothing in the kernel changes.
-func (h *Host) Close() { h.nl.Close() }
+func (h *Host) Close() {
+	h.nl.Close()
+	for _, s := range h.raw {
+		s.Close()
+	}
+}
+
+// request begins a request of the raw kind.
+func (h *Host) request(kind, flags int) *nl.NetlinkRequest {
+	r := nl.NewNetlinkRequest(kind, flags)
+	r.Sockets = h.raw
+	return r
+}
 
 // Name returns the name of the host's side of a slot's pair.
 func (h *Host) Name(slot uint32) string { return h.prefix + strconv.FormatUint(uint64(slot), 16) }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // sysctls is the directory of the network's sysctls; which namespace's depends on the calling thread.
@@ -48,9 +50,38 @@ func (h *Host) setUp(device string) error {
 func enableIPv6(device string) error { return setSysctl("ipv6", device, "disable_ipv6", "0") }
 
 func setSysctl(family, device, key, value string) error {
-	path := filepath.Join(sysctls, family, "conf", device, key)
-	if err := os.WriteFile(path, []byte(value), 0); err != nil {
+	path := filepath.Join(family, "conf", device, key)
+	err := os.WriteFile(filepath.Join(sysctls, path), []byte(value), 0)
+	if errors.Is(err, unix.EROFS) {
+		err = writeFreshProc(filepath.Join("sys/net", path), value)
+	}
+	if err != nil {
 		return fmt.Errorf("set sysctl net.%s.conf.%s.%s to %s: %w", family, device, key, value, err)
 	}
 	return nil
+}
+
+// writeFreshProc writes a file of a procfs that is mounted for this, nowhere: /proc/sys is read-only in a managed Docker
+// plugin.
+func writeFreshProc(path, value string) error {
+	context, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open procfs: %w", err)
+	}
+	defer unix.Close(context)
+	if err := unix.FsconfigCreate(context); err != nil {
+		return fmt.Errorf("open procfs: %w", err)
+	}
+	root, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("mount procfs: %w", err)
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat(root, path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }

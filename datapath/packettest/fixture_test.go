@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -19,7 +20,12 @@ import (
 	"github.com/sluice-net/sluice/internal/testutil"
 )
 
-func TestMain(m *testing.M) { os.Exit(netns.Isolated(m.Run)) }
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "-test.fuzzworker") { // started within the namespaces, by descriptors of its own
+		os.Exit(m.Run())
+	}
+	os.Exit(netns.Isolated(m.Run))
+}
 
 // The verdicts of tc programs (linux/pkt_cls.h).
 const (

@@ -178,6 +178,9 @@ func FuzzPrivilegedBytes(f *testing.F) {
 		}
 		cb := [][5]uint32{fromStack, from(alice), fromUplink}[origin%3]
 		verdict, _, err := tryRun(b.ingress, in, cb)
+		if errors.Is(err, unix.EINVAL) && len(in) < 54 {
+			return
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
