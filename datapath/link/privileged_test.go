@@ -224,11 +224,11 @@ func TestPrivilegedGatewaysAreNoSource(t *testing.T) {
 	if got := source("192.0.2.1"); got == "10.9.0.1" {
 		t.Error("an unnumbered device borrowed the gateway's address")
 	}
-	// IPv6 prefers the address of longest match, and the outgoing device's; neither beats "not deprecated".
-	device(t, h, "wan", "2001:db8::5/64", "10.7.0.5/24")
+	// So does IPv6. Among the addresses of other devices the gateway's would win, being unique local as the destination
+	// is, were it not deprecated.
+	device(t, h, "wan", "2001:db8::5/64")
 	_, lan, _ := net.ParseCIDR("fd09:1::/64")
-	wan, _ := h.byName("wan")
-	must(t, h.nl.RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Dst: lan}))
+	must(t, h.nl.RouteAdd(&netlink.Route{LinkIndex: bare.Attrs().Index, Dst: lan}))
 	if got := source("fd09:1::1"); got != "2001:db8::5" {
 		t.Errorf("source towards fd09:1::1 is %s", got)
 	}
