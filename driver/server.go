@@ -33,9 +33,8 @@ type Options struct {
 	Networks  Networks
 	Endpoints Endpoints
 	Ports     Ports
-	// IPAM are the methods of the IPAM driver on the same socket, by name ("IpamDriver.RequestPool").
-	IPAM map[string]Method
-	Log  logrus.FieldLogger
+	IPAM      IPAM // on the same socket
+	Log       logrus.FieldLogger
 }
 
 // Server answers Docker's plugin calls: POST /Method with a JSON body. It is an http.Handler.
@@ -51,9 +50,7 @@ func New(o Options) *Server {
 		return map[string][]string{"Implements": {"NetworkDriver", "IpamDriver"}}, nil
 	}
 	s.networkMethods()
-	for name, m := range o.IPAM {
-		s.methods[name] = m
-	}
+	s.ipamMethods()
 	return s
 }
 

@@ -35,6 +35,6 @@ type Engine interface {
 
 // Leases are the addresses that IPAM has given away (implemented by ipam).
 type Leases interface {
-	// Reclaim frees, in the pools of these gateways' networks, every lease that is not in use.
-	Reclaim(ctx context.Context, inUse []netip.Addr) error
+	// Reclaim frees every lease and pool that is not in use and not young, and returns the freed addresses.
+	Reclaim(ctx context.Context, inUse []netip.Addr) ([]netip.Addr, error)
 }

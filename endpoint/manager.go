@@ -21,6 +21,7 @@ type Options struct {
 	Links      Links
 	Frontends  Frontends
 	Engine     Engine
+	Leases     Leases
 	Ports      Registry
 	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
 	Log        logrus.FieldLogger

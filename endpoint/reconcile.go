@@ -78,7 +78,7 @@ func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
 	for _, n := range m.networksAll() {
 		errs = append(errs, m.reconcileNetwork(ctx, n, known, before))
 	}
-	errs = append(errs, m.forgetChanges(ctx))
+	errs = append(errs, m.forgetChanges(ctx), m.reclaim(ctx))
 	m.requestRegeneration()
 	return m.settled(), errors.Join(errs...)
 }
@@ -179,8 +179,17 @@ func (m *Manager) networksAll() []*Network {
 	return all
 }
 
-// AddressesInUse returns every address that a network or an endpoint has: what IPAM must keep.
-func (m *Manager) AddressesInUse() []netip.Addr {
+// reclaim frees the leases that no network and no endpoint has.
+func (m *Manager) reclaim(ctx context.Context) error {
+	freed, err := m.Leases.Reclaim(ctx, m.addressesInUse())
+	if len(freed) > 0 {
+		m.Log.WithField("addresses", freed).Info("freed addresses that Docker has forgotten")
+	}
+	return err
+}
+
+// addressesInUse returns every address that a network or an endpoint has.
+func (m *Manager) addressesInUse() []netip.Addr {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var all []netip.Addr

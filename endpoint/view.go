@@ -293,3 +293,28 @@ func (m *Manager) Rule(slot, revision uint32, direction string, rule uint16) (po
 	ref, ok := table.Rule(rule)
 	return ref.Policy, ref.Rule, ok
 }
+
+// Generation returns the number of the newest change of anything that programs are made from.
+func (m *Manager) Generation() uint64 { return m.currentGeneration() }
+
+// Count fills in how many objects of each kind there are.
+func (m *Manager) Count(s *api.Status) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s.Networks, s.Policies, s.Identities = len(m.networks), m.policies.Len(), len(m.identities.List())
+	for id, e := range m.endpoints {
+		if !e.joined() {
+			continue
+		}
+		s.Endpoints.Total++
+		s.Ports += len(e.Published)
+		switch r := m.running[id]; {
+		case !e.named():
+			s.Endpoints.Closed++
+		case r == nil || r.failure != nil:
+			s.Endpoints.Failed++
+		default:
+			s.Endpoints.Ready++
+		}
+	}
+}

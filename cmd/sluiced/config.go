@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"sort"
 	"strings"
@@ -10,6 +9,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-net/sluice/ipam"
+	"github.com/sluice-net/sluice/ipam/pool"
 )
 
 // config is what can be set by a flag, or by the same name in the configuration file.
@@ -26,9 +28,7 @@ type config struct {
 	pool       int
 	slots      uint32
 	flows      uint32
-	poolsV4    []string
-	poolSizeV4 int
-	poolV6     string
+	blocks     []string
 	masqPorts  string
 	clsact     bool
 	logLevel   string
@@ -52,9 +52,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.IntVar(&c.pool, "pool", 4, "veth pairs made ahead")
 	f.Uint32Var(&c.slots, "slots", 4096, "size of the program arrays: containers times networks, at most")
 	f.Uint32Var(&c.flows, "flows", 131072, "entries of each flow table")
-	f.StringSliceVar(&c.poolsV4, "address-pools", []string{"10.200.0.0/14", "172.28.0.0/14"}, "IPv4 prefixes that automatic subnets are cut from")
-	f.IntVar(&c.poolSizeV4, "address-pool-bits", 24, "prefix length of automatic IPv4 subnets")
-	f.StringVar(&c.poolV6, "address-pool-v6", "", "IPv6 prefix that automatic /64 subnets are cut from (default: a random ULA /48, kept in the store)")
+	f.StringSliceVar(&c.blocks, "address-blocks", blockNames(), "IPv4 blocks that automatic subnets are cut from, PREFIX:LENGTH")
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
@@ -147,24 +145,33 @@ func (c *config) check() error {
 	if c.pool < 0 || c.slots < 2 || c.flows < 1024 {
 		return fmt.Errorf("pool must be 0 or more, slots 2 or more, flows 1024 or more")
 	}
-	if _, err := c.prefixes(); err != nil {
+	if _, err := c.addressBlocks(); err != nil {
 		return err
 	}
 	_, err := c.masqueradePorts()
 	return err
 }
 
-// prefixes returns the parsed IPv4 pools.
-func (c *config) prefixes() ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, s := range c.poolsV4 {
-		p, err := netip.ParsePrefix(strings.TrimSpace(s))
-		if err != nil || !p.Addr().Is4() || p.Bits() > c.poolSizeV4 {
-			return nil, fmt.Errorf("address-pools %q: use IPv4 prefixes not longer than address-pool-bits (%d)", s, c.poolSizeV4)
+// addressBlocks returns the parsed blocks.
+func (c *config) addressBlocks() ([]pool.Block, error) {
+	var all []pool.Block
+	for _, s := range c.blocks {
+		b, err := pool.ParseBlock(strings.TrimSpace(s))
+		if err != nil {
+			return nil, fmt.Errorf("address-blocks: %w", err)
 		}
-		all = append(all, p.Masked())
+		all = append(all, b)
 	}
 	return all, nil
+}
+
+// blockNames returns the default blocks as the flag takes them.
+func blockNames() []string {
+	var all []string
+	for _, b := range ipam.DefaultBlocks() {
+		all = append(all, b.String())
+	}
+	return all
 }
 
 // masqueradePorts returns the range of masqueraded source ports: outside the range from which the kernel gives ports to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -132,6 +133,25 @@ func (c *Client) Containers(ctx context.Context) ([]Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	return c.containers(ctx, nil)
+}
+
+// ForeignSubnets lists the subnets of the networks of all other drivers: they may get their addresses from our IPAM.
+func (c *Client) ForeignSubnets(ctx context.Context) ([]netip.Prefix, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	listed, err := c.docker.NetworkList(ctx, client.NetworkListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	var all []netip.Prefix
+	for _, n := range listed.Items {
+		for _, config := range n.IPAM.Config {
+			if n.Driver != c.driver && config.Subnet.IsValid() {
+				all = append(all, config.Subnet)
+			}
+		}
+	}
+	return all, nil
 }
 
 // Networks lists the driver's networks with the attachments of running containers.

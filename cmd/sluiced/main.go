@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/api/server"
+	"github.com/sluice-net/sluice/datapath/maps"
+	"github.com/sluice-net/sluice/driver"
+	"github.com/sluice-net/sluice/ipam"
+)
+
+// stopTime bounds how long requests under way may take when the daemon stops.
+const stopTime = 5 * time.Second
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run returns the exit status: 0 good, 1 could not run, 2 usage.
+func run(args []string) int {
+	c, flags, err := parseConfig(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "sluiced: %v\n\nFlags:\n%s", err, flags.FlagUsages())
+		return 2
+	case c.version:
+		v := version()
+		fmt.Printf("sluiced %s (%s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
+		return 0
+	}
+	log := newLog(c)
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	d, err := wire(ctx, c, log)
+	if err != nil {
+		log.Error(err)
+		return 1
+	}
+	err = errors.Join(d.serve(ctx), d.close())
+	if err != nil {
+		log.Error(err)
+		return 1
+	}
+	log.Info("stopped; containers keep their network and policy")
+	return 0
+}
+
+func newLog(c *config) *logrus.Logger {
+	log := logrus.New()
+	level, _ := logrus.ParseLevel(c.logLevel)
+	log.SetLevel(level)
+	if c.logFormat == "json" {
+		log.SetFormatter(&logrus.JSONFormatter{})
+	} else {
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: "2006-01-02T15:04:05.000Z07:00"})
+	}
+	return log
+}
+
+// serve runs everything until the context ends or a server fails.
+func (d *daemon) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 3)
+	plugin := &http.Server{
+		Handler: driver.New(driver.Options{
+			Networks: d.manager, Endpoints: d.manager, Ports: d.manager, IPAM: ipam.Driver{Allocator: d.ipam}, Log: d.log,
+		}),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+	}
+	api := server.New(d.backend(), server.Options{Log: d.log}).HTTP()
+	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin") })
+	d.background.Go(func() { failed <- serveOn(api.Serve(d.api), "API") })
+	d.background.Go(func() {
+		if err := d.observer.Run(ctx); err != nil {
+			failed <- fmt.Errorf("observe events: %w", err)
+		}
+	})
+	changes := d.docker.Changes(ctx, func(err error) { d.log.WithError(err).Warn("lost Docker's events, connecting again") })
+	d.background.Go(func() { d.manager.Run(ctx) })
+	d.background.Go(func() { d.manager.Follow(ctx, changes) })
+	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
+	d.log.WithFields(logrus.Fields{
+		"version": version().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
+	}).Info("ready")
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	cancel()
+	stopping, done := context.WithTimeout(context.Background(), stopTime)
+	defer done()
+	_ = plugin.Shutdown(stopping) // what does not end in time is cut
+	_ = api.Shutdown(stopping)
+	_, _ = plugin.Close(), api.Close()
+	d.background.Wait()
+	return err
+}
+
+// serveOn names the server of an error; an orderly end is none.
+func serveOn(err error, name string) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s socket: %w", name, err)
+}
