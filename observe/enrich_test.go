@@ -159,3 +159,24 @@ func TestReasonNames(t *testing.T) {
 		t.Errorf("the programs call it %q, api %q", got, api.ReasonPolicyDenied)
 	}
 }
+
+// BenchmarkEvent is what one record costs the daemon: decode, name, remember and match for one subscriber.
+func BenchmarkEvent(b *testing.B) {
+	h := newHub(newRing(), time.Now, func(err error) { b.Error(err) })
+	ch, err := h.subscribe(b.Context(), api.EventFilter{Endpoints: []string{"nobody"}, Follow: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw := record(denied())
+	b.ReportAllocs()
+	for b.Loop() {
+		e, err := decode(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		h.publish(enrich(e, testNames{}, kernelClock))
+	}
+	h.close()
+	for range ch { // ends
+	}
+}
