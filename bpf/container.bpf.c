@@ -160,8 +160,6 @@ RARE int admit(struct packet *p)
 	if (!p)
 		return DROP_INVALID;
 	reason = refuse_multicast(p);
-	if (!reason && FEATURE_CLOSED)
-		reason = DROP_CLOSED;
 	if (!reason && p->direction == DIRECTION_EGRESS)
 		reason = antispoof_ip(p);
 	return reason;
@@ -189,6 +187,8 @@ int egress(struct __sk_buff *skb)
 		goto judged;
 	}
 	reason = admit(&p); /* 3 */
+	if (!reason && FEATURE_CLOSED)
+		reason = DROP_CLOSED;
 	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)
@@ -233,6 +233,8 @@ int ingress(struct __sk_buff *skb)
 		goto judged;
 	}
 	reason = admit(&p);
+	if (!reason && FEATURE_CLOSED)
+		reason = DROP_CLOSED;
 	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)

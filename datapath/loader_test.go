@@ -358,8 +358,8 @@ func TestPrivilegedNoBPFFileSystem(t *testing.T) {
 	}
 }
 
-// TestPrivilegedDoors: a door leads to its slot, and drops while that is empty.
-func TestPrivilegedDoors(t *testing.T) {
+// TestPrivilegedDoorPrograms: a door leads to its slot, and drops while that is empty.
+func TestPrivilegedDoorPrograms(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
 	from, to, err := l.Doors(5)

@@ -1,4 +1,3 @@
-// Command sluice talks to the daemon sluiced. It is also the Docker CLI plugin "docker sluice".
 package main
 
 import (
