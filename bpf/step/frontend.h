@@ -41,7 +41,7 @@ STEP struct service *frontend_find(const struct ip *addr, __be16 port, __u8 prot
 
 STEP struct nat *nat_of(const struct packet *p)
 {
-	struct tuple key;
+	struct tuple key = {};
 
 	tuple_of_ends(&key, &p->src, p->sport, &p->dst, p->dport, p->proto);
 	return bpf_map_lookup_elem(&nat, &key);
@@ -60,7 +60,7 @@ STEP int nat_remember(const struct packet *p, const struct service *s, const str
 {
 	struct nat entry = { .addr = s->backend, .port = s->port, .flags = NAT_DESTINATION,
 			     .last = now(), .ifindex = e->ifindex };
-	struct tuple key;
+	struct tuple key = {};
 
 	tuple_of_ends(&key, &p->src, p->sport, &p->dst, p->dport, p->proto);
 	return bpf_map_update_elem(&nat, &key, &entry, BPF_ANY);
