@@ -50,6 +50,17 @@ const (
 	FlowHairpin      = 256 // initiator and responder are one container, which reached itself by a frontend: the initiator's address in the tuple is the gateway's, its own is the responder's
 )
 
+// Constants of enum nat_flags of bpf/abi.
+const (
+	NATSource      = 1 // masquerade: the container opened the flow, the tuple has its masquerade port
+	NATDestination = 2 // the tuple's initiator opened the flow to a frontend, addr is the backend
+)
+
+// Constants of enum uplink_flags of bpf/abi.
+const (
+	UplinkNoEthernet = 1 // its frames have no Ethernet header (tun, WireGuard)
+)
+
 // Constants of enum event_type of bpf/abi.
 const (
 	EventDrop    = 1 // a packet was dropped; reason says why
