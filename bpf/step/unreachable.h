@@ -94,6 +94,7 @@ STEP __u32 quote_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
 {
 	__u32 chunk[16], sum = 0;
 
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < ICMP_QUOTE_MAX / 64 && length >= 64; i++) {
 		if (bpf_skb_load_bytes(skb, offset, chunk, 64))
 			return 0;
@@ -101,6 +102,7 @@ STEP __u32 quote_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
 		offset += 64;
 		length -= 64;
 	}
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < 16 && length >= 4; i++) {
 		if (bpf_skb_load_bytes(skb, offset, chunk, 4))
 			return 0;
