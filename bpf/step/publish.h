@@ -36,7 +36,7 @@ STEP void destination_set(struct destination *d, const struct ip *addr, __be16 p
 }
 
 /* A flow that is known, unless the packet opens a connection to a frontend, which may have another backend by now. */
-STEP int publish_known(const struct packet *p, struct destination *d)
+STEP int publish_known(struct packet *p, struct destination *d)
 {
 	struct nat *n = nat_of(p);
 	struct endpoint *e;
@@ -53,7 +53,7 @@ STEP int publish_known(const struct packet *p, struct destination *d)
 }
 
 /* Looks for the container that p is for. 0 or the drop reason. */
-STEP int publish(const struct packet *p, struct destination *d)
+STEP int publish(struct packet *p, struct destination *d)
 {
 	struct endpoint *host, *e;
 	struct service *s;
