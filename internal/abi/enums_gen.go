@@ -16,7 +16,9 @@ const (
 )
 
 // Constants of enum origin of bpf/abi. Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity
-// and cb[2] the network of the sender, valid unless the origin is the stack. The doors zero all three.
+// and cb[2] the network of the sender, valid unless the origin is the stack. cb[3] is the receiver's revision under
+// which the receiver's program allowed this very flow and sender, 0 if it did not or if the packet needs more than to
+// be delivered. The doors zero all four.
 const (
 	OriginStack     = 0
 	OriginContainer = 1
