@@ -31,6 +31,7 @@ type box struct {
 // TestPrivilegedSwapUnderTraffic: replacing programs loses no packet, by the counters of the devices.
 func TestPrivilegedSwapUnderTraffic(t *testing.T) {
 	testutil.Privileged(t)
+	testutil.Short(t)
 	dir := pinDir(t)
 	l := openLoader(t, dir)
 	links, err := OpenLinks(LinksConfig{Prefix: "slw", PinDir: dir, Slots: l.Slots(), Log: l.log}, l, nil)

@@ -1,10 +1,7 @@
 package ipam
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -13,12 +10,6 @@ import (
 	"strings"
 
 	plugin "github.com/docker/go-plugins-helpers/ipam"
-)
-
-// The address spaces that Docker keeps pools of local and of global networks in. Sluice keeps them as one.
-const (
-	LocalSpace  = "sluice-local"
-	GlobalSpace = "sluice-global"
 )
 
 const (
@@ -54,51 +45,8 @@ func ParsePoolOptions(options map[string]string) (PoolOptions, error) {
 	return o, nil
 }
 
-// ErrRequest marks errors of a request itself, as opposed to refusals of what it asks for.
-var ErrRequest = errors.New("malformed request")
-
 // Driver answers the requests of Docker's IPAM protocol.
 type Driver struct{ Allocator *Allocator }
-
-// Methods are the protocol's calls by name: each takes the body of a request and returns what is encoded as JSON.
-func (d Driver) Methods() map[string]func(ctx context.Context, body []byte) (any, error) {
-	return map[string]func(context.Context, []byte) (any, error){
-		"IpamDriver.GetCapabilities": constant(map[string]bool{
-			"RequiresMACAddress": false, "RequiresRequestReplay": false,
-		}),
-		"IpamDriver.GetDefaultAddressSpaces": constant(plugin.AddressSpacesResponse{
-			LocalDefaultAddressSpace: LocalSpace, GlobalDefaultAddressSpace: GlobalSpace,
-		}),
-		"IpamDriver.RequestPool":    method(d.RequestPool),
-		"IpamDriver.RequestAddress": method(d.RequestAddress),
-		"IpamDriver.ReleasePool": method(func(ctx context.Context, r plugin.ReleasePoolRequest) (struct{}, error) {
-			return struct{}{}, d.ReleasePool(ctx, r)
-		}),
-		"IpamDriver.ReleaseAddress": method(func(ctx context.Context, r plugin.ReleaseAddressRequest) (struct{}, error) {
-			return struct{}{}, d.ReleaseAddress(ctx, r)
-		}),
-	}
-}
-
-// constant answers a call whose request is empty.
-func constant(answer any) func(context.Context, []byte) (any, error) {
-	return func(context.Context, []byte) (any, error) { return answer, nil }
-}
-
-// method decodes the request of a typed call. An empty body is what Docker sends after a broken connection: there is no
-// knowing what it asked for.
-func method[Request, Answer any](call func(context.Context, Request) (Answer, error)) func(context.Context, []byte) (any, error) {
-	return func(ctx context.Context, body []byte) (any, error) {
-		if len(bytes.TrimSpace(body)) == 0 {
-			return nil, fmt.Errorf("%w: the body is empty", ErrRequest)
-		}
-		var r Request
-		if err := json.Unmarshal(body, &r); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRequest, err)
-		}
-		return call(ctx, r)
-	}
-}
 
 // RequestPool answers IpamDriver.RequestPool.
 func (d Driver) RequestPool(ctx context.Context, r plugin.RequestPoolRequest) (plugin.RequestPoolResponse, error) {
@@ -161,7 +109,7 @@ func parsePrefix(what, s string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%w: %s %q is not of the form address/length", ErrRequest, what, s)
+		return netip.Prefix{}, fmt.Errorf("%s %q is not of the form address/length", what, s)
 	}
 	return p, nil
 }
@@ -174,7 +122,7 @@ func parseAddr(s string) (netip.Addr, error) {
 	host, _, _ := strings.Cut(s, "/")
 	addr, err := netip.ParseAddr(host)
 	if err != nil || addr.Zone() != "" {
-		return netip.Addr{}, fmt.Errorf("%w: %q is not an IP address", ErrRequest, s)
+		return netip.Addr{}, fmt.Errorf("%q is not an IP address", s)
 	}
 	return addr.Unmap(), nil
 }

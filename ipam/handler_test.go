@@ -1,22 +1,20 @@
 package ipam
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
+	plugin "github.com/docker/go-plugins-helpers/ipam"
 	"github.com/google/go-cmp/cmp"
 )
 
-// call sends a body to a method and returns the answer's JSON or the error.
+// call decodes a body for a method and returns the answer's JSON or the error.
 func (f *fixture) call(name, body string) string {
 	f.t.Helper()
-	method, ok := Driver{f.Allocator}.Methods()["IpamDriver."+name]
-	if !ok {
-		f.t.Fatalf("no method %s", name)
-	}
-	answer, err := method(f.t.Context(), []byte(body))
+	answer, err := dispatch(f.t.Context(), Driver{f.Allocator}, name, []byte(body))
 	if err != nil {
 		return "error: " + err.Error()
 	}
@@ -27,12 +25,41 @@ func (f *fixture) call(name, body string) string {
 	return string(raw)
 }
 
+// dispatch does what package driver does.
+func dispatch(ctx context.Context, d Driver, name string, body []byte) (any, error) {
+	switch name {
+	case "RequestPool":
+		var r plugin.RequestPoolRequest
+		if err := json.Unmarshal(body, &r); err != nil {
+			return nil, err
+		}
+		return d.RequestPool(ctx, r)
+	case "RequestAddress":
+		var r plugin.RequestAddressRequest
+		if err := json.Unmarshal(body, &r); err != nil {
+			return nil, err
+		}
+		return d.RequestAddress(ctx, r)
+	case "ReleaseAddress":
+		var r plugin.ReleaseAddressRequest
+		if err := json.Unmarshal(body, &r); err != nil {
+			return nil, err
+		}
+		return struct{}{}, d.ReleaseAddress(ctx, r)
+	case "ReleasePool":
+		var r plugin.ReleasePoolRequest
+		if err := json.Unmarshal(body, &r); err != nil {
+			return nil, err
+		}
+		return struct{}{}, d.ReleasePool(ctx, r)
+	}
+	return nil, errors.New("no such method")
+}
+
 // The calls of docker network create --subnet --ip-range --gateway --aux-address, a run with --ip6 and the removal.
 func TestProtocol(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range []struct{ method, body, want string }{
-		{"GetCapabilities", "", `{"RequiresMACAddress":false,"RequiresRequestReplay":false}`},
-		{"GetDefaultAddressSpaces", "", `{"LocalDefaultAddressSpace":"sluice-local","GlobalDefaultAddressSpace":"sluice-global"}`},
 		{"RequestPool", `{"AddressSpace":"sluice-local","Pool":"10.5.0.0/16","SubPool":"10.5.9.0/24","Options":{},"V6":false}`,
 			`{"PoolID":"10.5.0.0/16","Pool":"10.5.0.0/16","Data":{}}`},
 		{"RequestAddress", `{"PoolID":"10.5.0.0/16","Address":"10.5.0.1","Options":{"RequestAddressType":"com.docker.network.gateway"}}`,
@@ -63,14 +90,6 @@ func TestProtocolRefusals(t *testing.T) {
 	f := newFixture(t)
 	f.pool("10.5.0.0/16", "")
 	for _, c := range []struct{ method, body, want string }{
-		{"RequestPool", "", "body is empty"},
-		{"RequestPool", " \n", "body is empty"},
-		{"RequestAddress", "", "body is empty"},
-		{"ReleaseAddress", "", "body is empty"},
-		{"ReleasePool", "", "body is empty"},
-		{"RequestPool", "{", "malformed"},
-		{"RequestPool", `[]`, "malformed"},
-		{"RequestPool", `{"Pool":7}`, "malformed"},
 		{"RequestPool", `{"Pool":"10.6.0.0"}`, "address/length"},
 		{"RequestPool", `{"Pool":"10.6.0.0/16","SubPool":"x"}`, `range "x"`},
 		{"RequestPool", `{"Pool":"10.6.0.0/16","Options":{"sluice.siez":"26"}}`, "valid is sluice.size=LENGTH"},
@@ -85,9 +104,6 @@ func TestProtocolRefusals(t *testing.T) {
 		if got := f.call(c.method, c.body); !strings.HasPrefix(got, "error: ") || !strings.Contains(got, c.want) {
 			t.Errorf("%s %s: %s, want %q", c.method, c.body, got, c.want)
 		}
-	}
-	if _, err := (Driver{f.Allocator}).Methods()["IpamDriver.RequestPool"](t.Context(), nil); !errors.Is(err, ErrRequest) {
-		t.Errorf("empty body: %v, want ErrRequest", err)
 	}
 }
 
@@ -111,11 +127,7 @@ func FuzzMethods(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
 		x := newFixture(t)
 		x.pool("10.5.0.0/16", "")
-		method, ok := Driver{x.Allocator}.Methods()["IpamDriver."+name]
-		if !ok {
-			return
-		}
-		answer, err := method(t.Context(), body)
+		answer, err := dispatch(t.Context(), Driver{x.Allocator}, name, body)
 		if err == nil {
 			if _, err := json.Marshal(answer); err != nil {
 				t.Error(err)
