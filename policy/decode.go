@@ -228,7 +228,8 @@ func join(path, key string) string {
 func suggest(word string, candidates []string) string {
 	best, distance := "", len(word)/2+2
 	for _, c := range candidates {
-		if n := editDistance(strings.ToLower(word), strings.ToLower(c), distance); n < distance {
+		n := editDistance(strings.ToLower(word), strings.ToLower(c), distance+1)
+		if n < distance || n == distance && best != "" && word != "" && c[0] == word[0] && best[0] != word[0] {
 			best, distance = c, n
 		}
 	}

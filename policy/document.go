@@ -66,7 +66,7 @@ func (d *reader) documents(r io.Reader) {
 		if len(doc.Content) == 0 || isNull(doc.Content[0]) {
 			continue
 		}
-		d.document(doc.Content[0], "", "")
+		d.document(doc.Content[0], "", "", true)
 	}
 }
 
@@ -82,8 +82,9 @@ func (d *reader) syntax(err error) {
 	d.fail(&n, "", "not valid YAML: %s", message)
 }
 
-// document reads a policy or a list of them. defaultKind is what the items of a typed list are if they do not say.
-func (d *reader) document(n *yaml.Node, path, defaultKind string) {
+// document reads a policy or, at the top, a list of them. defaultKind is what the items of a typed list are if they do
+// not say.
+func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 	if n = d.follow(n, path); n == nil {
 		return
 	}
@@ -111,6 +112,10 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string) {
 		}
 		d.policy(n, path, kind)
 	case kindList, kindPolicy + kindListSuffix, kindClusterwide + kindListSuffix:
+		if !top {
+			d.fail(n, path, "a list within a list")
+			return
+		}
 		d.items(n, path, kind, version)
 	case "":
 		d.fail(n, join(path, "kind"), "missing: a policy is a %s or a %s", kindPolicy, kindClusterwide)
@@ -132,7 +137,7 @@ func (d *reader) items(n *yaml.Node, path, kind, version string) {
 	d.mapping(n, path, fields{
 		"apiVersion": ignore(), "kind": ignore(), "metadata": ignore(),
 		"items": read(func(n *yaml.Node, path string) {
-			d.list(n, path, func(n *yaml.Node, path string) { d.document(n, path, itemKind) })
+			d.list(n, path, func(n *yaml.Node, path string) { d.document(n, path, itemKind, false) })
 		}),
 	})
 }

@@ -156,7 +156,7 @@ var protocolNames = map[string]uint8{
 func protocolName(number uint8) string {
 	for name, n := range protocolNames {
 		if n == number {
-			return strings.Replace(name, "V6", "v6", 1)
+			return strings.Replace(name, "ICMPV6", "ICMPv6", 1)
 		}
 	}
 	return "protocol " + strconv.Itoa(int(number))

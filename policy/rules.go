@@ -30,8 +30,9 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 	r := Rule{Path: strings.TrimSuffix(prefix, "."), Line: n.Line}
 	var (
 		present   [directions]bool // sections with at least one item
-		close     [directions]*bool
+		closing   [directions]*bool
 		selective bool
+		before    = len(d.problems)
 	)
 	section := func(dir Direction, deny bool) field {
 		return read(func(n *yaml.Node, path string) {
@@ -56,7 +57,7 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 		"ingress": section(Ingress, false), "ingressDeny": section(Ingress, true),
 		"egress": section(Egress, false), "egressDeny": section(Egress, true),
 		"enableDefaultDeny": read(func(n *yaml.Node, path string) {
-			d.mapping(n, path, fields{"ingress": d.optionalBool(&close[Ingress]), "egress": d.optionalBool(&close[Egress])})
+			d.mapping(n, path, fields{"ingress": d.optionalBool(&closing[Ingress]), "egress": d.optionalBool(&closing[Egress])})
 		}),
 		"description":  read(func(n *yaml.Node, path string) { p.Description = d.description(n, path, p.Description) }),
 		"labels":       ignore(), // of the rule, for finding it in Kubernetes
@@ -65,13 +66,13 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 	if !selective {
 		d.fail(n, join(path, "endpointSelector"), "missing: write {} to select every container")
 	}
-	if !present[Ingress] && !present[Egress] {
+	if len(d.problems) == before && !present[Ingress] && !present[Egress] {
 		d.fail(n, path, "the rule has no item in ingress, ingressDeny, egress or egressDeny; to close a direction, write ingress: [{}] or egress: [{}]")
 	}
 	for dir := range r.Close {
 		r.Close[dir] = present[dir]
-		if close[dir] != nil {
-			r.Close[dir] = *close[dir]
+		if closing[dir] != nil {
+			r.Close[dir] = *closing[dir]
 		}
 	}
 	p.Rules = append(p.Rules, r)

@@ -215,3 +215,36 @@ func (s *Set) Mentions(subject, peer identity.Labels) bool {
 	}
 	return false
 }
+
+// Locate finds where a rule that a verdict names stands: the file and the line of its item, or for a default deny that
+// of the first rule that closes a direction. It fails for network options and for policies that changed meanwhile.
+func (s *Set) Locate(ref RuleRef) (Source, bool) {
+	p := s.Get(ref.Policy)
+	if p == nil {
+		return Source{}, false
+	}
+	for i := range p.Rules {
+		if line := p.Rules[i].line(ref.Rule); line != 0 {
+			return Source{File: p.Source.File, Line: line}, true
+		}
+	}
+	return Source{}, false
+}
+
+// line is where the part of a rule that a path names stands, or 0.
+func (r *Rule) line(path string) int {
+	if path == RuleDefaultDeny && (r.Close[Egress] || r.Close[Ingress]) {
+		return r.Line
+	}
+	for _, c := range r.Clauses {
+		if c.Path == path {
+			return c.Line
+		}
+		for _, pr := range c.Ports {
+			if pr.Path == path {
+				return pr.Line
+			}
+		}
+	}
+	return 0
+}

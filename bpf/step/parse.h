@@ -13,6 +13,7 @@
 #include "packet.h"
 
 #define PARSED_ARP (-1)     /* answer of parse: the frame is ARP */
+#define PARSED_ND (-3)      /* answer of receive: the packet is neighbour discovery */
 #define PARSED_ALL (-2)     /* answer of a walk's step: it is over */
 #define IPV4_OPTIONS_MAX 12 /* options that are walked */
 #define IPV6_HEADERS_MAX 8  /* extension headers that are walked */
@@ -260,14 +261,12 @@ STEP int parse_ipv6(struct __sk_buff *skb, struct packet *p, void *data, void *d
 
 /* Fills p. Answers 0 for IP, PARSED_ARP, or the drop reason. Headers are read and never written through packet
  * pointers: a program that writes so gets a prologue that copies every cloned packet, and TCP's are clones. */
-RARE int parse(struct __sk_buff *skb, struct packet *p)
+STEP int parse_frame(struct __sk_buff *skb, struct packet *p)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	__u32 headers = skb->protocol == bpf_htons(ETH_P_IPV6) ? 74 : 54;
 	struct ethhdr *eth;
 
-	if (!p)
-		return DROP_INVALID;
 	if (skb->vlan_present)
 		return DROP_VLAN;
 	if (unlikely(data + headers > data_end)) {
@@ -293,4 +292,10 @@ RARE int parse(struct __sk_buff *skb, struct packet *p)
 		return DROP_VLAN;
 	}
 	return DROP_NOT_IP;
+}
+
+/* Likewise, as a function of its own. */
+RARE int parse(struct __sk_buff *skb, struct packet *p)
+{
+	return p ? parse_frame(skb, p) : DROP_INVALID;
 }
