@@ -33,8 +33,12 @@ STEP void look_up_peer(struct packet *p, const struct ip *addr)
 /* Likewise, for packets that are not in a hurry. */
 RARE int find_peer(struct packet *p, struct ip *addr)
 {
-	if (p && addr)
-		look_up_peer(p, addr);
+	struct ip key; /* keys must lie on the stack before Linux 6.2 */
+
+	if (p && addr) {
+		key = *addr;
+		look_up_peer(p, &key);
+	}
 	return 0;
 }
 
@@ -53,8 +57,11 @@ STEP int find_sender(struct __sk_buff *skb, struct packet *p)
 	return FEATURE_INTERNAL && p->peer_kind == PEER_WORLD ? DROP_INTERNAL : 0;
 }
 
-STEP int on_subnet(const struct packet *p)
+/* Whether the destination is on the container's own subnet. */
+RARE int on_subnet(struct packet *p)
 {
+	if (!p)
+		return 0;
 	return p->family == 4 ? on_subnet4(p->dst.w[3]) : on_subnet6(&p->dst);
 }
 

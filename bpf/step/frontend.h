@@ -47,7 +47,7 @@ RARE int packet_tuple(struct packet *p, struct tuple *key)
 
 STEP struct nat *nat_of(struct packet *p)
 {
-	struct tuple key;
+	struct tuple key = {};
 
 	packet_tuple(p, &key);
 	return bpf_map_lookup_elem(&nat, &key);
@@ -66,7 +66,7 @@ STEP int nat_remember(struct packet *p, const struct service *s, const struct en
 {
 	struct nat entry = { .addr = s->backend, .port = s->port, .flags = NAT_DESTINATION,
 			     .last = now(), .ifindex = e->ifindex };
-	struct tuple key;
+	struct tuple key = {};
 
 	packet_tuple(p, &key);
 	return bpf_map_update_elem(&nat, &key, &entry, BPF_ANY);

@@ -108,7 +108,7 @@ STEP int publish_masquerade_flow(struct tuple *key, const struct packet *p, int 
 STEP int publish_flow(struct __sk_buff *skb, struct packet *p, const struct destination *d)
 {
 	__be16 far = is_echo(p) ? d->port : p->sport;
-	struct tuple key;
+	struct tuple key = {};
 	int lo = tuple_of_ends(&key, &p->src, far, &d->addr, d->port, p->proto);
 
 	if (d->nat & NAT_SOURCE)
@@ -120,8 +120,8 @@ STEP int publish_flow(struct __sk_buff *skb, struct packet *p, const struct dest
 STEP int publish_icmp_error(struct __sk_buff *skb, struct packet *p, struct destination *d)
 {
 	struct endpoint *e;
-	struct tuple key;
-	struct inner in;
+	struct tuple key = {};
+	struct inner in = {};
 	struct nat *n;
 
 	if (p->fragment || inner_parse(skb, p, &in) || !ip_equal(&in.src, &p->dst))
