@@ -54,7 +54,7 @@ try web db
 try db web
 note ""
 note "sluice monitor names the rule, or that none allows it:"
-sluice monitor --last 50 --follow=false --endpoint demo-db --verdict denied,dropped | tail -1 | sed 's/^/   /'
+sluice monitor --last 50 --follow=false --endpoint demo-db | tail -1 | sed 's/^/   /'
 note ""
 note "from the host: $(probe tcp "127.0.0.1:$port")"
 
