@@ -95,7 +95,7 @@ STEP int track_frontend(struct __sk_buff *skb, struct packet *p, struct translat
 STEP int track_egress(struct __sk_buff *skb, struct packet *p, struct translation *t, struct flow **found)
 {
 	struct flow *f;
-	struct tuple key;
+	struct tuple key = {};
 	int side, reason = 0;
 
 	f = flow_of(p, &key, &side);
@@ -130,7 +130,7 @@ STEP int relate_egress(struct __sk_buff *skb, struct packet *p)
 /* A packet of a known flow, or the first of a new one, as the container that it is sent to sees it. */
 STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 {
-	struct tuple key;
+	struct tuple key = {};
 	int side, reason;
 	struct flow *f;
 

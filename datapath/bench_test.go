@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/sluice-net/sluice/internal/testutil"
 )
 
@@ -24,8 +26,27 @@ func BenchmarkPrivilegedReplace(b *testing.B) {
 				p.Revision++
 				mustReplace(b, l, p)
 			}
+			for name, array := range map[string]string{"egress": egressSlots, "ingress": ingressSlots} {
+				b.ReportMetric(verified(b, l, array, p.Slot), "verified-"+name)
+			}
 		})
 	}
+}
+
+// verified is how many instructions the verifier walked for the slot's program, which is what a load costs.
+func verified(b *testing.B, l *Loader, array string, slot uint32) float64 {
+	b.Helper()
+	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(inSlot(b, l, array, slot)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, _ := info.VerifiedInstructions()
+	return float64(n)
 }
 
 // BenchmarkPrivilegedClosed is what a container starts with.

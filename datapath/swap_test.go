@@ -38,7 +38,11 @@ func TestPrivilegedSwapUnderTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer links.Close()
+	t.Cleanup(func() { // after the boxes are released
+		if err := links.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	a, b := newBox(t, l, links, 2), newBox(t, l, links, 3)
 	reach(t, a, b) // whatever starts a device's life has happened
 	waitCounted(t, a, b)

@@ -103,13 +103,21 @@ func (noRoutes) Prefixes() ([]netip.Prefix, error) { return nil, nil }
 // newServer serves the backends and an empty ipam.
 func newServer(t testing.TB, b *backends) *Server {
 	t.Helper()
-	a, err := ipam.New(t.Context(), ipam.Options{Store: memory{}, Host: noRoutes{}, ResolvConf: []string{}})
+	s, err := makeServer(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+func makeServer(ctx context.Context, b *backends) (*Server, error) {
+	a, err := ipam.New(ctx, ipam.Options{Store: memory{}, Host: noRoutes{}, ResolvConf: []string{}})
+	if err != nil {
+		return nil, err
+	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return New(Options{Networks: b, Endpoints: b, Ports: b, IPAM: ipam.Driver{Allocator: a}, Log: log})
+	return New(Options{Networks: b, Endpoints: b, Ports: b, IPAM: ipam.Driver{Allocator: a}, Log: log}), nil
 }
 
 // post sends a body as Docker does and returns the status and the answer.

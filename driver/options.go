@@ -84,12 +84,11 @@ func ParseNetworkOptions(options map[string]string) (NetworkOptions, error) {
 
 // suggest names the option that a mistyped key is nearest to.
 func suggest(key string) string {
-	best, at := len(key)/2+1, ""
+	word := strings.TrimPrefix(strings.ToLower(key), "sluice.")
+	best, at := max(2, len(word)/2)+1, ""
 	for _, o := range networkOptions {
-		for _, name := range []string{o.Key, strings.TrimPrefix(o.Key, "sluice.")} {
-			if d := distance(strings.ToLower(key), name); d < best {
-				best, at = d, o.Key
-			}
+		if d := distance(word, strings.TrimPrefix(o.Key, "sluice.")); d < best {
+			best, at = d, o.Key
 		}
 	}
 	if at == "" {

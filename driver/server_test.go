@@ -187,7 +187,7 @@ func TestNetworkOptionsDocument(t *testing.T) {
 func TestSuggest(t *testing.T) {
 	for key, want := range map[string]string{
 		"sluice.mtus": "sluice.mtu", "mtu": "sluice.mtu", "Sluice.Policy": "sluice.policy", "sluice.masquerading": "sluice.masquerade",
-		"isolated": "sluice.isolate", "parent": "", "": "", "x": "",
+		"isolated": "sluice.isolate", "parent": "", "": "", "x": "", "sluice.wrong": "",
 	} {
 		if got := suggest(key); got != "" != (want != "") || !strings.Contains(got, want) {
 			t.Errorf("suggest(%q) = %q, want %q", key, got, want)

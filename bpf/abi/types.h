@@ -155,12 +155,16 @@ struct fragment {
 	__u32 last; /* as in struct flow */
 };
 
+enum uplink_flags {
+	UPLINK_NO_ETHERNET = 1 << 0, /* its frames have no Ethernet header (tun, WireGuard) */
+};
+
 /* Devices that carry the host's own addresses to others. */
 struct uplink {
 	__be32 addr4;
 	__u32 mtu;
 	struct ip addr6; /* :: if none */
-	__u16 flags;
+	__u16 flags;     /* enum uplink_flags */
 	__u16 pad;
 };
 

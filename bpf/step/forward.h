@@ -53,8 +53,11 @@ STEP int find_sender(struct __sk_buff *skb, struct packet *p)
 	return FEATURE_INTERNAL && p->peer_kind == PEER_WORLD ? DROP_INTERNAL : 0;
 }
 
-STEP int on_subnet(const struct packet *p)
+/* Whether the destination is on the container's own subnet. */
+RARE int on_subnet(struct packet *p)
 {
+	if (!p)
+		return 0;
 	return p->family == 4 ? on_subnet4(p->dst.w[3]) : on_subnet6(&p->dst);
 }
 

@@ -196,6 +196,7 @@ func TestPrivilegedGateways(t *testing.T) {
 	must(t, err)
 	foreign, _ := netlink.ParseAddr("10.66.0.1/32")
 	foreign6, _ := netlink.ParseAddr("fd66::1/128")
+	foreign6.Flags = unix.IFA_F_NODAD
 	must(t, h.nl.AddrAdd(lo, foreign), h.nl.AddrAdd(lo, foreign6))
 	defer func() { must(t, h.nl.AddrDel(lo, foreign), h.nl.AddrDel(lo, foreign6)) }()
 	other, err := Open("other")

@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"testing"
@@ -26,7 +27,7 @@ func (w *world) tun() *os.File {
 	w.host.route("tun0", "203.0.113.0/24", "", "")
 	w.host.route("tun0", "2001:db8:9::/64", "", "")
 	a := netip.MustParseAddr("192.0.3.1").As4()
-	w.put("uplinks", uint32(w.host.link("tun0").Attrs().Index), abi.Uplink{MTU: 1500,
+	w.put("uplinks", uint32(w.host.link("tun0").Attrs().Index), abi.Uplink{MTU: 1500, Flags: abi.UplinkNoEthernet,
 		Addr4: abi.BE32(binary.NativeEndian.Uint32(a[:])), Addr6: abi.FromAddr(netip.MustParseAddr("2001:db8:3::1"))})
 	for _, s := range []string{"192.0.3.1", "2001:db8:3::1"} {
 		w.put("endpoints", abi.FromAddr(netip.MustParseAddr(s)), abi.Endpoint{Identity: abi.IdentityHost, Flags: abi.EndpointHost})
@@ -41,6 +42,13 @@ func bounce(f *os.File, seen chan<- netip.AddrPort) {
 	b := make([]byte, 2048)
 	for {
 		n, err := unix.Read(int(f.Fd()), b)
+		if errors.Is(err, unix.EAGAIN) {
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, 100)
+			n = 0
+		}
+		if n <= 0 && (err == nil || errors.Is(err, unix.EINTR)) {
+			continue
+		}
 		if err != nil {
 			return
 		}

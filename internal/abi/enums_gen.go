@@ -58,6 +58,11 @@ const (
 	NATDestination = 2 // the tuple's initiator opened the flow to a frontend, addr is the backend
 )
 
+// Constants of enum uplink_flags of bpf/abi.
+const (
+	UplinkNoEthernet = 1 // its frames have no Ethernet header (tun, WireGuard)
+)
+
 // Constants of enum event_type of bpf/abi.
 const (
 	EventDrop    = 1 // a packet was dropped; reason says why

@@ -92,8 +92,8 @@ type Fragment struct {
 type Uplink struct {
 	Addr4 BE32
 	MTU   uint32
-	Addr6 IP // :: if none
-	Flags uint16
+	Addr6 IP     // :: if none
+	Flags uint16 // enum uplink_flags
 	_     uint16
 }
 
