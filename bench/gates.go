@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"math"
+
 	"github.com/sluice-net/sluice/bench/load"
 	"github.com/sluice-net/sluice/bench/stats"
 )
@@ -68,4 +71,27 @@ func valueRow(measure, unit string, sample []float64, atMost float64) row {
 	v := stats.Summarise(sample)
 	return row{Measure: measure, Unit: unit, Value: v.Median, Judged: v.Median, Low: v.Low, High: v.High, Gate: atMost,
 		Gated: true, N: v.N}
+}
+
+// regenerationRow judges the wall clock of a policy change; each is what one program took of it.
+func regenerationRow(measure string, wall, each []float64, atMost float64) row {
+	r := valueRow(measure, "ms", wall, atMost)
+	r.Note = fmt.Sprintf("from the request to the last program swapped; of one container's programs %.3g ms", stats.Median(each))
+	return r
+}
+
+// swapsRow judges that nothing was lost.
+func swapsRow(s swapResult) row {
+	r := valueRow(fmt.Sprintf("packets lost in %d program swaps", s.swaps), "", []float64{math.Abs(float64(s.lost()))}, 0)
+	r.Note = fmt.Sprintf("the devices sent %d and received %d; %d datagrams did not arrive", s.sent, s.received, s.datagram)
+	return r
+}
+
+// startsRow compares what a network adds to docker run. The medians are divided, not the rounds: in a single round the
+// bridge's addition may be next to nothing.
+func startsRow(sluice, bridge []float64) row {
+	of, vs := stats.Summarise(sluice), stats.Summarise(bridge)
+	return row{Measure: "docker run --rm, beyond --network none", Against: pathBridge, Unit: "ms", Value: of.Median,
+		Other: vs.Median, Judged: of.Median / vs.Median, Low: of.Low / vs.Median, High: of.High / vs.Median, Gate: 0.8,
+		Gated: true, N: of.N}
 }

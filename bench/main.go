@@ -115,10 +115,67 @@ func run(ctx context.Context, o options) (missed int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	traffic, err := s.measureTraffic(ctx, o)
+	rows, err := s.measureAll(ctx, o)
 	if err != nil {
 		return 0, err
 	}
-	rows := trafficRows(traffic)
 	return report(o, rows)
+}
+
+// measureAll goes from what needs few containers to what needs many.
+func (s *scene) measureAll(ctx context.Context, o options) ([]row, error) {
+	traffic, err := s.measureTraffic(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	rows := trafficRows(traffic)
+	if err := s.dismissMany(ctx); err != nil {
+		return nil, err
+	}
+	o.progress("regeneration of one container")
+	if _, err := startContainer(ctx, s.sluice, "one", "--network", "bench", "--label", "app=one"); err != nil {
+		return nil, err
+	}
+	wall, each, err := s.measureRegeneration(ctx, "one", 1)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, regenerationRow("regenerate 1 container", wall, each, 5))
+	o.progress("program swaps under load")
+	swaps, err := s.measureSwaps(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, swapsRow(swaps))
+	o.progress("docker run")
+	sluice, bridge, err := s.measureStarts(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, startsRow(sluice, bridge))
+	if o.quick {
+		return rows, nil
+	}
+	more, err := s.measureCrowd(ctx, o)
+	return append(rows, more...), err
+}
+
+// measureCrowd measures what a hundred containers need.
+func (s *scene) measureCrowd(ctx context.Context, o options) ([]row, error) {
+	o.progress("start of %d containers", crowd)
+	if err := s.gather(ctx); err != nil {
+		return nil, err
+	}
+	o.progress("regeneration of %d containers", crowd)
+	wall, each, err := s.measureRegeneration(ctx, "crowd", crowd)
+	if err != nil {
+		return nil, err
+	}
+	resident, share, err := daemonMemory(s.sluice)
+	if err != nil {
+		return nil, err
+	}
+	memory := valueRow(fmt.Sprintf("daemon memory, %d containers", crowd), "MiB", []float64{resident}, 50)
+	memory.Note = fmt.Sprintf("resident; its proportional share is %.3g MiB", share)
+	return []row{regenerationRow(fmt.Sprintf("regenerate %d containers", crowd), wall, each, 500), memory}, nil
 }
