@@ -115,49 +115,49 @@ func run(ctx context.Context, o options) (missed int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	rows, err := s.measureAll(ctx, o)
+	rows, traffic, err := s.measureAll(ctx, o)
 	if err != nil {
 		return 0, err
 	}
-	return report(o, rows)
+	return report(o, rows, traffic, machine(s.docker.Engine.Version))
 }
 
 // measureAll goes from what needs few containers to what needs many.
-func (s *scene) measureAll(ctx context.Context, o options) ([]row, error) {
-	traffic, err := s.measureTraffic(ctx, o)
+func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic samples, err error) {
+	traffic, err = s.measureTraffic(ctx, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rows := trafficRows(traffic)
+	rows = trafficRows(traffic)
 	if err := s.dismissMany(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	o.progress("regeneration of one container")
 	if _, err := startContainer(ctx, s.sluice, "one", "--network", "bench", "--label", "app=one"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	wall, each, err := s.measureRegeneration(ctx, "one", 1)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rows = append(rows, regenerationRow("regenerate 1 container", wall, each, 5))
 	o.progress("program swaps under load")
 	swaps, err := s.measureSwaps(ctx, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rows = append(rows, swapsRow(swaps))
 	o.progress("docker run")
 	sluice, bridge, err := s.measureStarts(ctx, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rows = append(rows, startsRow(sluice, bridge))
 	if o.quick {
-		return rows, nil
+		return rows, traffic, nil
 	}
 	more, err := s.measureCrowd(ctx, o)
-	return append(rows, more...), err
+	return append(rows, more...), traffic, err
 }
 
 // measureCrowd measures what a hundred containers need.

@@ -18,8 +18,8 @@ const (
 	swapsWanted = 10_000
 	// swapsPerCall is two programs for each of two containers.
 	swapsPerCall = 4
-	// swapsLimit ends the measurement, however few swaps there were.
-	swapsLimit = 3 * time.Minute
+	// swapsLimit ends the swaps, however few there were.
+	swapsLimit = 2 * time.Minute
 )
 
 // swapResult is what became of packets while programs were swapped.
@@ -39,7 +39,7 @@ func (s *scene) measureSwaps(ctx context.Context, o options) (swapResult, error)
 	if o.quick {
 		wanted /= 10
 	}
-	ctx, cancel := context.WithTimeout(ctx, swapsLimit)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := s.paths[pathSluice]
 	ends, err := openEnds(p)
@@ -52,44 +52,45 @@ func (s *scene) measureSwaps(ctx context.Context, o options) (swapResult, error)
 		return swapResult{}, err
 	}
 	var r swapResult
-	var swaps atomic.Int64
-	failed := make(chan error, 1)
-	go func() { failed <- s.swap(ctx, wanted, &swaps) }()
-	if err := s.loadWhile(ctx, o, &r, func() bool { return int(swaps.Load()) < wanted }); err != nil {
+	swapping := make(chan error, 1)
+	var ended atomic.Bool
+	go func() {
+		defer ended.Store(true)
+		var err error
+		r.swaps, err = s.swap(ctx, wanted)
+		swapping <- err
+	}()
+	if err := s.loadWhile(ctx, o, &r, func() bool { return !ended.Load() }); err != nil {
 		cancel()
-		<-failed
+		<-swapping
 		return r, err
 	}
-	if err := <-failed; err != nil {
+	if err := <-swapping; err != nil {
 		return r, err
 	}
 	after, err := ends.count()
 	if err != nil {
 		return r, err
 	}
-	r.swaps = int(swaps.Load())
 	r.sent = after.sent - before.sent
 	r.received = after.received - before.received
 	return r, nil
 }
 
-// swap regenerates both containers until there were so many swaps.
-func (s *scene) swap(ctx context.Context, wanted int, done *atomic.Int64) error {
-	for int(done.Load()) < wanted {
+// swap regenerates both containers until there were so many swaps, or the time is over.
+func (s *scene) swap(ctx context.Context, wanted int) (done int, err error) {
+	for end := time.Now().Add(swapsLimit); done < wanted && time.Now().Before(end); done += swapsPerCall {
 		results, err := s.api.Regenerate(ctx, api.RegenerateRequest{Refs: []string{"client", "server"}})
 		if err != nil {
-			done.Store(int64(wanted)) // ends the load too
-			return fmt.Errorf("swap programs: %w", err)
+			return done, fmt.Errorf("swap programs: %w", err)
 		}
 		for _, r := range results {
 			if r.Error != "" {
-				done.Store(int64(wanted))
-				return fmt.Errorf("swap programs of %s: %s", r.Container, r.Error)
+				return done, fmt.Errorf("swap programs of %s: %s", r.Container, r.Error)
 			}
 		}
-		done.Add(swapsPerCall)
 	}
-	return nil
+	return done, nil
 }
 
 // loadWhile runs every kind of load in turn; one that fails is a connection that did not survive.
