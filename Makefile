@@ -31,8 +31,9 @@ datapath/obj/%.o: bpf/%.bpf.c $(BPFDEPS) | need-build
 need-%:
 	@$(NEED) $*
 
-generate: need-build ## write internal/abi and docs/reference from bpf/
+generate: need-build ## write internal/abi and docs/reference from bpf/ and the commands
 	go run ./internal/gen -clang $(CLANG)
+	$(GO) run ./cmd/sluice/internal/gendoc -markdown docs/reference/cli.md
 
 lint: bpf ## check formatting, go vet, the import law, documentation and lengths
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
@@ -66,8 +67,8 @@ run: build probe need-run ## bring up an engine, the daemon and three containers
 stop: ## undo make run
 	@contrib/demo/stop.sh
 
-man: build ## write the manual pages into bin/man
-	bin/sluice man bin/man
+man: ## write the manual pages into bin/man
+	$(GO) run ./cmd/sluice/internal/gendoc -man bin/man
 
 install: build ## install the binaries, units, completion and Docker's plugin link
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin bin/sluice bin/sluiced

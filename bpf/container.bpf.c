@@ -44,6 +44,7 @@ STEP void enter_door(struct __sk_buff *skb)
 	skb->cb[0] = ORIGIN_STACK;
 	skb->cb[1] = IDENTITY_UNKNOWN;
 	skb->cb[2] = 0;
+	skb->cb[3] = 0;
 }
 
 /* On tc ingress of the host-side veth: what the container sends. */
@@ -73,7 +74,7 @@ STEP struct flow *flow_of(struct packet *p, struct tuple *key, int *side)
 
 	*side = flow_tuple(p, key);
 	f = flow_find(key);
-	return f && flow_continue(f, p, *side) ? f : NULL;
+	return f && flow_goes_on(f, p, *side) ? f : NULL;
 }
 
 /* What continues no flow may be for a frontend: it is translated, and its flow is that to the backend.
@@ -94,7 +95,7 @@ STEP int track_frontend(struct __sk_buff *skb, struct packet *p, struct translat
 STEP int track_egress(struct __sk_buff *skb, struct packet *p, struct translation *t, struct flow **found)
 {
 	struct flow *f;
-	struct tuple key;
+	struct tuple key = {};
 	int side, reason = 0;
 
 	f = flow_of(p, &key, &side);
@@ -129,13 +130,13 @@ STEP int relate_egress(struct __sk_buff *skb, struct packet *p)
 /* A packet of a known flow, or the first of a new one, as the container that it is sent to sees it. */
 STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 {
-	struct tuple key;
+	struct tuple key = {};
 	int side, reason;
 	struct flow *f;
 
 	side = flow_tuple(p, &key);
 	f = flow_find(&key);
-	if (f && flow_continue(f, p, side)) {
+	if (f && flow_goes_on(f, p, side)) {
 		if (!p->reply)
 			return judge_ingress(skb, p, f);
 		reason = judge_egress(skb, p, f);
@@ -152,16 +153,22 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	return reason;
 }
 
-/* What is refused before any table is asked. */
-RARE int admit(struct packet *p)
+/* Parses, and refuses what needs no table to be refused. 0 for IP, PARSED_ARP, PARSED_ND or the drop reason. */
+RARE int receive(struct __sk_buff *skb, struct packet *p)
 {
-	int reason;
+	int parsed, reason;
 
 	if (!p)
 		return DROP_INVALID;
+	parsed = parse_frame(skb, p);
+	if (parsed > 0)
+		return parsed;
+	reason = p->direction == DIRECTION_EGRESS ? antispoof_mac(skb) : 0;
+	if (reason)
+		return reason;
+	if (parsed == PARSED_ARP || p->neighbour)
+		return p->neighbour ? PARSED_ND : PARSED_ARP;
 	reason = refuse_multicast(p);
-	if (!reason && FEATURE_CLOSED)
-		reason = DROP_CLOSED;
 	if (!reason && p->direction == DIRECTION_EGRESS)
 		reason = antispoof_ip(p);
 	return reason;
@@ -176,24 +183,18 @@ int egress(struct __sk_buff *skb)
 	struct flow *f = NULL;
 	int verdict, reason;
 
-	reason = parse(skb, &p); /* 1 */
-	if (reason > 0)
-		goto dropped;
-	verdict = antispoof_mac(skb); /* 2 */
-	if (verdict > 0) {
-		reason = verdict;
-		goto dropped;
-	}
-	if (reason == PARSED_ARP || p.neighbour) {
-		verdict = p.neighbour ? neighbour_from_container(skb, &p) : arp_from_container(skb);
+	reason = receive(skb, &p); /* 1, 2 */
+	if (reason == PARSED_ARP || reason == PARSED_ND) {
+		verdict = reason == PARSED_ND ? neighbour_from_container(skb, &p) : arp_from_container(skb);
 		goto judged;
 	}
-	reason = admit(&p); /* 3 */
+	if (!reason && FEATURE_CLOSED) /* 3 */
+		reason = DROP_CLOSED;
 	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)
 		goto dropped;
-	find_peer(&p, &p.dst);
+	look_up_peer(&p, &p.dst);
 	if (p.icmp_error) /* 4 */
 		reason = relate_egress(skb, &p);
 	else
@@ -202,7 +203,7 @@ int egress(struct __sk_buff *skb)
 		goto dropped;
 	if (p.peer_kind == PEER_CONTAINER) { /* 6 */
 		pass(skb, &p);
-		reason = -to_container(skb, &p);
+		reason = -to_container(skb, &p, f);
 		goto dropped;
 	}
 	verdict = to_outside(skb, &p, f);
@@ -216,6 +217,12 @@ dropped:
 	return drop(skb, &p, reason);
 }
 
+/* A packet of a flow of which the sender's program saw that this one has allowed it: nothing is left to judge. */
+STEP int allowed_before(struct __sk_buff *skb)
+{
+	return !FEATURE_CLOSED && skb->cb[0] == ORIGIN_CONTAINER && skb->cb[3] == REVISION;
+}
+
 /* What the container is sent. */
 SEC("tc")
 int ingress(struct __sk_buff *skb)
@@ -223,16 +230,20 @@ int ingress(struct __sk_buff *skb)
 	struct packet p = {.direction = DIRECTION_INGRESS};
 	int verdict, reason;
 
+	if (likely(allowed_before(skb))) { /* 0 */
+		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
+		return bpf_redirect_peer(HOST_IFINDEX, 0);
+	}
+
 	p.origin = skb->cb[0];
-	reason = parse(skb, &p); /* 1 */
-	if (reason > 0)
-		goto dropped;
-	if (reason == PARSED_ARP || p.neighbour) {
-		verdict = p.neighbour ? neighbour_to_container(&p) :
+	reason = receive(skb, &p); /* 1 */
+	if (reason == PARSED_ARP || reason == PARSED_ND) {
+		verdict = reason == PARSED_ND ? neighbour_to_container(&p) :
 			  p.origin == ORIGIN_STACK ? TC_ACT_OK : -DROP_INVALID;
 		goto judged;
 	}
-	reason = admit(&p);
+	if (!reason && FEATURE_CLOSED)
+		reason = DROP_CLOSED;
 	if (!reason && unlikely(p.fragment))
 		reason = fragment(&p);
 	if (reason)

@@ -14,22 +14,30 @@
 #include "step/parse.h"
 #include "step/publish.h"
 
-volatile const __u8 FEATURE_NO_ETHERNET; /* the device's packets have no Ethernet header */
-
 /* Programs of others on the device, then the stack, see the packet. */
 #define LEAVE TC_ACT_UNSPEC
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Whether the frame begins with an Ethernet header: then its type is the packet's protocol. On devices without one, such
+ * as tun, a packet of 8.0.0.0/16 looks as if it did; parse refuses it, and it is left to the stack. */
+STEP int has_ethernet(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = data;
+
+	return (void *)(eth + 1) <= end && eth->h_proto == skb->protocol;
+}
+
 /* Gives a packet without Ethernet header one, as the container's program expects it. The stack does not mind: it reads
  * from the network header on. */
-STEP long add_ethernet(struct __sk_buff *skb)
+RARE int add_ethernet(struct __sk_buff *skb)
 {
 	__be16 proto = skb->protocol;
 
-	if (bpf_skb_change_head(skb, ETH_HLEN, 0))
-		return -1;
-	return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto), 0);
+	if (skb->vlan_present || bpf_skb_change_head(skb, ETH_HLEN, 0))
+		return DROP_REWRITE;
+	return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto), 0) ? DROP_REWRITE : 0;
 }
 
 /* To the container, whose own ingress judges it as coming from the world. */
@@ -51,7 +59,7 @@ int from_uplink(struct __sk_buff *skb)
 
 	if (skb->pkt_type != PACKET_HOST) /* 1 */
 		return LEAVE;
-	if (FEATURE_NO_ETHERNET && add_ethernet(skb))
+	if (unlikely(!has_ethernet(skb)) && add_ethernet(skb))
 		return LEAVE;
 	if (parse(skb, &p) || (p.fragment && fragment(&p))) /* 2 */
 		return LEAVE;

@@ -122,9 +122,10 @@ func TestPrivilegedAttachSockets(t *testing.T) {
 		}
 	}
 
-	if after = attach("connect4"); len(after) != 1 || attached("connect6") != 0 {
-		t.Errorf("hooks that there are no more: pins %v, %d programs at connect6", after, attached("connect6"))
+	if after = attach("connect4"); len(after) != 1 {
+		t.Errorf("hooks that there are no more: pins %v", after)
 	}
+	eventually(t, "connect6 is detached", func() bool { return attached("connect6") == 0 }) // the kernel does it later
 
 	// The group goes, and another one comes in its place.
 	if err := os.Remove(group); err != nil {

@@ -120,8 +120,8 @@ func first(t *testing.T, conn *net.UDPConn) string {
 	return string(b[:n])
 }
 
-// TestPrivilegedDoors: an empty slot drops, a filled one decides, in both directions and for both families.
-func TestPrivilegedDoors(t *testing.T) {
+// TestPrivilegedDoorsOfPairs: an empty slot drops, a filled one decides, in both directions and for both families.
+func TestPrivilegedDoorsOfPairs(t *testing.T) {
 	bothWays(t, func(t *testing.T, clsact bool) {
 		l := openLinks(t, LinksConfig{Pool: 1, Clsact: clsact})
 		c := LinkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, Addrs: addrs("10.9.0.2", "fd09::2"), Gateways: addrs("10.9.0.1", "fd09::1")}

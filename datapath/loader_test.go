@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -90,8 +91,12 @@ func TestPrivilegedEveryFeature(t *testing.T) {
 			t.Fatalf("closed %t internal %t masquerade %t IPv4 %t IPv6 %t: %v", on(0), on(1), on(2), !on(3), !on(4), err)
 		}
 	}
-	for _, entries := range []int{-1, 0, 1, 40, 5000} {
-		for _, other := range []int{-1, 0, 40, 5000} {
+	sizes := []int{-1, 0, 1, 40, 5000}
+	if testing.Short() {
+		sizes = []int{40, 5000}
+	}
+	for _, entries := range sizes {
+		for _, other := range sizes {
 			p := sample(1)
 			if entries >= 0 {
 				p.Egress = tableOf(entries)
@@ -358,8 +363,8 @@ func TestPrivilegedNoBPFFileSystem(t *testing.T) {
 	}
 }
 
-// TestPrivilegedDoors: a door leads to its slot, and drops while that is empty.
-func TestPrivilegedDoors(t *testing.T) {
+// TestPrivilegedDoorPrograms: a door leads to its slot, and drops while that is empty.
+func TestPrivilegedDoorPrograms(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
 	from, to, err := l.Doors(5)
@@ -462,5 +467,51 @@ func TestSpliceOrder(t *testing.T) {
 	got := b.byPosition(map[string]*table{"a": nil, "b": nil, "not called": nil})
 	if want := []string{"b", "a"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("order %v, want %v", got, want)
+	}
+}
+
+func TestPrivilegedSettle(t *testing.T) {
+	testutil.Privileged(t)
+	l := openLoader(t, pinDir(t))
+	mustReplace(t, l, sample(1))
+	if err := l.Settle(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPrivilegedLeavesNothing: programs and maps end with their slot.
+func TestPrivilegedLeavesNothing(t *testing.T) {
+	testutil.Privileged(t)
+	l := openLoader(t, pinDir(t))
+	p := sample(1)
+	p.Egress, p.Ingress = tableOf(5000), tableOf(40)
+	mustReplace(t, l, p)
+	ids := []ebpf.ProgramID{ebpf.ProgramID(inSlot(t, l, egressSlots, 1)), ebpf.ProgramID(inSlot(t, l, ingressSlots, 1))}
+	tables := policyMaps(t, l, egressSlots, 1)
+	if err := l.Clear(1); err != nil {
+		t.Fatal(err)
+	}
+	gone := func() bool { // the kernel frees them after a grace period
+		for _, id := range ids {
+			if p, err := ebpf.NewProgramFromID(id); err == nil {
+				p.Close()
+				return false
+			}
+		}
+		for _, id := range tables {
+			if m, err := ebpf.NewMapFromID(id); err == nil {
+				m.Close()
+				return false
+			}
+		}
+		return true
+	}
+	for deadline := time.Now().Add(10 * time.Second); !gone(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("programs %v or maps %v are still there", ids, tables)
+		}
+		if err := l.Settle(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -24,6 +24,8 @@ type Uplink struct {
 	Addr4 netip.Addr // what containers are masqueraded as; invalid: none
 	Addr6 netip.Addr
 	MTU   int
+	// NoEthernet: its frames have no Ethernet header.
+	NoEthernet bool
 }
 
 // UplinkPrograms makes the programs of uplinks (implemented by Loader).
@@ -179,7 +181,8 @@ func (u *Uplinks) sync() error {
 	}
 	want := map[int]Uplink{}
 	for _, l := range n.Uplinks() {
-		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU}
+		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU,
+			NoEthernet: l.NoEthernet}
 	}
 	// The maps first: the programs of a new uplink find themselves in them.
 	err = errors.Join(u.syncAddresses(n.HostAddrs()), u.syncTable(want), u.detachOthers(n, want))

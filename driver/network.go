@@ -19,7 +19,7 @@ func (s *Server) networkMethods() {
 	s.methods["NetworkDriver.GetCapabilities"] = static(map[string]any{
 		"Scope": api.LocalScope, "ConnectivityScope": api.LocalScope, "GwAllocChecker": true,
 	})
-	s.methods["NetworkDriver.GwAllocCheck"] = static(map[string]bool{"SkipIPv4": false, "SkipIPv6": false})
+	s.methods["NetworkDriver.GwAllocCheck"] = method(gwAllocCheck)
 	s.methods["NetworkDriver.AllocateNetwork"] = method(s.allocateNetwork)
 	s.methods["NetworkDriver.FreeNetwork"] = method(func(context.Context, *api.FreeNetworkRequest) (any, error) { return nil, nil })
 	s.methods["NetworkDriver.DiscoverNew"] = method(func(context.Context, *api.DiscoveryNotification) (any, error) { return nil, nil })
@@ -33,6 +33,15 @@ func (s *Server) networkMethods() {
 	s.methods["NetworkDriver.Leave"] = method(s.leave)
 	s.methods["NetworkDriver.ProgramExternalConnectivity"] = method(s.program)
 	s.methods["NetworkDriver.RevokeExternalConnectivity"] = method(s.revoke)
+}
+
+// gwAllocCheck is asked by engines from 28 on before anything is allocated: the moment to refuse options. Every network
+// gets a gateway address, internal ones too: ICMP errors come from it.
+func gwAllocCheck(_ context.Context, r *struct{ Options map[string]any }) (any, error) {
+	if _, err := genericOptions(r.Options); err != nil {
+		return nil, fmt.Errorf("create network: %w", err)
+	}
+	return map[string]bool{"SkipIPv4": false, "SkipIPv6": false}, nil
 }
 
 func (s *Server) allocateNetwork(context.Context, *api.AllocateNetworkRequest) (any, error) {
@@ -237,7 +246,10 @@ func endpointRequest(r *api.CreateEndpointRequest) (EndpointRequest, error) {
 		return EndpointRequest{}, err
 	}
 	out := EndpointRequest{NetworkID: r.NetworkID, ID: r.EndpointID}
-	var err error
+	err := checkEndpointOptions(r.Options)
+	if err != nil {
+		return out, err
+	}
 	if out.Exposed, out.Ports, err = portOptions(r.Options); err != nil {
 		return out, err
 	}
@@ -253,6 +265,9 @@ func endpointRequest(r *api.CreateEndpointRequest) (EndpointRequest, error) {
 	if r.Interface.MacAddress != "" {
 		if out.MAC, err = net.ParseMAC(r.Interface.MacAddress); err != nil {
 			return out, fmt.Errorf("%w: %w", errRequest, err)
+		}
+		if len(out.MAC) != 6 || out.MAC[0]&1 != 0 {
+			return out, fmt.Errorf("MAC address %s is not an Ethernet address of one host", out.MAC)
 		}
 	}
 	return out, nil

@@ -3,6 +3,7 @@ package driver
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -66,19 +67,65 @@ func boolSetter(field func(*NetworkOptions) *bool) func(*NetworkOptions, string)
 // and pass; any other unknown one is refused.
 func ParseNetworkOptions(options map[string]string) (NetworkOptions, error) {
 	out := NetworkOptions{Policy: PolicyDefault, Masquerade: true}
-	for key, value := range options {
+	for _, key := range slices.Sorted(maps.Keys(options)) {
 		if strings.HasPrefix(key, dockerPrefix) {
 			continue
 		}
 		i := slices.IndexFunc(networkOptions, func(o networkOption) bool { return o.Key == key })
 		if i < 0 {
-			return out, fmt.Errorf("unknown option %q: the options are %s", key, strings.Join(optionNames(), "; "))
+			return out, fmt.Errorf("unknown option %q%s; the options are %s", key, suggest(key), strings.Join(optionNames(), "; "))
 		}
-		if !networkOptions[i].set(&out, value) {
-			return out, fmt.Errorf("option %s=%q: valid are %s", key, value, networkOptions[i].Values)
+		if !networkOptions[i].set(&out, options[key]) {
+			return out, fmt.Errorf("option %s=%q: valid are %s", key, options[key], networkOptions[i].Values)
 		}
 	}
 	return out, nil
+}
+
+// suggest names the option that a mistyped key is nearest to.
+func suggest(key string) string {
+	word := strings.TrimPrefix(strings.ToLower(key), "sluice.")
+	best, at := max(2, len(word)/2)+1, ""
+	for _, o := range networkOptions {
+		if d := distance(word, strings.TrimPrefix(o.Key, "sluice.")); d < best {
+			best, at = d, o.Key
+		}
+	}
+	if at == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", at)
+}
+
+// distance is how many characters must be changed, inserted or left out to make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// NetworkOptionsTable is the reference of the options in Markdown.
+func NetworkOptionsTable() string {
+	var b strings.Builder
+	b.WriteString("| option | values | default | meaning |\n|---|---|---|---|\n")
+	for _, o := range networkOptions {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.Key, o.Values, o.Default, o.Help)
+	}
+	return b.String()
 }
 
 // optionNames lists the options with their values.
@@ -105,6 +152,16 @@ func genericOptions(options map[string]any) (NetworkOptions, error) {
 		generic[key] = text
 	}
 	return ParseNetworkOptions(generic)
+}
+
+// checkEndpointOptions refuses what docker run --network name=…,driver-opt=… can pass beside Docker's own options.
+func checkEndpointOptions(options map[string]any) error {
+	for _, key := range slices.Sorted(maps.Keys(options)) {
+		if !strings.HasPrefix(key, dockerPrefix) {
+			return fmt.Errorf("unknown endpoint option %q: there are none; network options are given to docker network create -o", key)
+		}
+	}
+	return nil
 }
 
 // boolOption reads an option that is a boolean or its text.
@@ -146,10 +203,13 @@ func portOptions(options map[string]any) ([]ExposedPort, []service.Mapping, erro
 	var mappings []service.Mapping
 	for _, b := range bindings {
 		m := service.Mapping{Proto: b.Proto, Port: b.Port, HostPort: b.HostPort, HostPortEnd: b.HostPortEnd}
+		if b.Port == 0 || b.HostPortEnd != 0 && b.HostPortEnd < b.HostPort {
+			return nil, nil, fmt.Errorf("%w: option %s: port %s", errRequest, optionPorts, m)
+		}
 		if b.HostIP != "" {
 			ip, err := netip.ParseAddr(b.HostIP)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%w: option %s: %w", errRequest, optionPorts, err)
+			if err != nil || ip.Zone() != "" {
+				return nil, nil, fmt.Errorf("%w: option %s: host address %q", errRequest, optionPorts, b.HostIP)
 			}
 			m.HostIP = ip.Unmap()
 		}

@@ -20,6 +20,8 @@ const (
 	contentType = "application/vnd.docker.plugins.v1.2+json"
 	// maxBody bounds a request: the largest real one, with a thousand ports, has 200 KiB.
 	maxBody = 1 << 20
+	// callTime bounds a call: Docker has no limit of its own and holds the container's lock meanwhile.
+	callTime = 60 * time.Second
 )
 
 // errRequest marks errors of the request itself, as opposed to refusals by the use-cases.
@@ -73,7 +75,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	start := time.Now()
-	answer, err := protect(func() (any, error) { return method(r.Context(), body) })
+	// Not to be broken off when dockerd dies: half done is worse than done for nobody.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callTime)
+	defer cancel()
+	answer, err := protect(func() (any, error) { return method(ctx, body) })
 	log = log.WithField("took", time.Since(start).Round(time.Microsecond))
 	switch {
 	case errors.Is(err, errRequest):
@@ -117,7 +122,7 @@ func (s *Server) fail(w http.ResponseWriter, log logrus.FieldLogger, status int,
 // retries after a broken connection, and an answer would make it believe in what never happened.
 func method[Request any](call func(ctx context.Context, r *Request) (any, error)) Method {
 	return func(ctx context.Context, body []byte) (any, error) {
-		if len(bytes.TrimSpace(body)) == 0 {
+		if body = bytes.TrimSpace(body); len(body) == 0 || string(body) == "null" {
 			return nil, fmt.Errorf("%w: the body is empty", errRequest)
 		}
 		r := new(Request)

@@ -10,12 +10,13 @@ import (
 
 // Programs replaces containers' programs (implemented by datapath.Loader).
 type Programs interface {
-	// Replace loads and verifies the programs beside the running ones, swaps both slots and pins them. On error the
-	// old programs run on.
+	// Replace loads and verifies the programs beside the running ones and writes both slots. On error the old programs
+	// run on.
 	Replace(ctx context.Context, p datapath.Program) error
 	// Clear empties the slots: everything is dropped. Clearing an empty slot succeeds.
 	Clear(slot uint32) error
-	// Loaded returns the fingerprint (datapath.Program.Fingerprint) of the pinned programs per slot, for adoption.
+	// Loaded returns the fingerprint (datapath.Program.Fingerprint) of what runs in every slot that is not empty, for
+	// adoption; datapath.Mixed, which is no program's, where a replacement was cut short.
 	Loaded() (map[uint32]string, error)
 	// Prune empties every slot that is not owned and removes pins that nothing uses.
 	Prune(owned func(slot uint32) bool) error

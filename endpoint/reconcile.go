@@ -118,13 +118,29 @@ func (m *Manager) reconcileEndpoint(ctx context.Context, id string, attached map
 	return nil
 }
 
-// reconcileNetwork deletes a network that Docker does not list any more.
+// reconcileNetwork names a network that Docker lists, and deletes one that it does not list any more.
 func (m *Manager) reconcileNetwork(ctx context.Context, n *Network, known map[string]EngineNetwork, before time.Time) error {
-	if _, ok := known[n.ID]; ok || before.Sub(n.Created) < settling {
+	listed, ok := known[n.ID]
+	switch {
+	case ok:
+		return m.nameNetwork(ctx, n.ID, listed.Name)
+	case before.Sub(n.Created) < settling:
 		return nil
 	}
 	m.Log.WithField("network", n.title()).Info("Docker has forgotten the network, removing it")
 	return m.DeleteNetwork(ctx, n.ID)
+}
+
+// nameNetwork keeps the name that Docker gave a network; its requests don't tell it.
+func (m *Manager) nameNetwork(ctx context.Context, id, name string) error {
+	defer m.calls.lock("networks")()
+	n, ok := m.network(id)
+	if !ok || name == "" || n.Name == name {
+		return nil
+	}
+	named := *n
+	named.Name = name
+	return m.saveNetwork(ctx, &named)
 }
 
 // forgetChanges drops the label changes of containers that are gone.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
+	"github.com/sluice-net/sluice/store"
 )
 
 // Restore fills the Manager from the store and makes the kernel agree with it: programs that run what they should are
@@ -59,19 +60,41 @@ func (m *Manager) restoreIdentities(ctx context.Context, records []identity.Reco
 		if e.Identity.Reserved() {
 			continue
 		}
-		labels, ok := m.identities.Labels(e.Identity)
-		if !ok {
-			return fmt.Errorf("restore endpoint %s: identity %d has no record", short(e.ID), e.Identity)
-		}
-		if _, _, err := m.identities.Acquire(labels); err != nil {
-			return fmt.Errorf("restore identity %d: %w", e.Identity, err)
+		if err := m.restoreIdentity(e); err != nil {
+			return fmt.Errorf("restore endpoint %s: %w", short(e.ID), err)
 		}
 	}
-	for _, r := range records { // the hold that Restore itself gave
-		if err := m.releaseIdentity(ctx, r.ID); err != nil {
+	var ops []store.Op
+	for _, id := range m.identities.Prune() {
+		ops = append(ops, store.Op{Key: fmt.Sprintf("%s%d", identityPrefix, id), Delete: true})
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return m.Store.Apply(ctx, ops...)
+}
+
+// restoreIdentity holds the identity of an endpoint again. One whose record is lost is made anew from the labels.
+func (m *Manager) restoreIdentity(e *Endpoint) error {
+	labels, ok := m.identities.Labels(e.Identity)
+	n := m.networks[e.NetworkID]
+	switch {
+	case ok:
+	case n == nil:
+		return fmt.Errorf("network %s has no record: %w", short(e.NetworkID), store.ErrCorrupt)
+	default:
+		var err error
+		if labels, err = m.labels(n, e); err != nil {
 			return err
 		}
 	}
+	id, _, err := m.identities.Acquire(labels)
+	if err != nil || id == e.Identity {
+		return err
+	}
+	again := *e
+	again.Identity = id
+	m.endpoints[e.ID] = &again
 	return nil
 }
 

@@ -12,12 +12,6 @@ import (
 	plugin "github.com/docker/go-plugins-helpers/ipam"
 )
 
-// The address spaces that Docker keeps pools of local and of global networks in. Sluice keeps them as one.
-const (
-	LocalSpace  = "sluice-local"
-	GlobalSpace = "sluice-global"
-)
-
 const (
 	optionSize    = "sluice.size"
 	dockerOptions = "com.docker.network."
@@ -68,12 +62,8 @@ func (d Driver) RequestPool(ctx context.Context, r plugin.RequestPoolRequest) (p
 	if want.Range, err = parsePrefix("range", r.SubPool); err != nil {
 		return none, err
 	}
-	if want.Subnet.IsValid() && want.Subnet.Bits() == 0 {
-		return none, fmt.Errorf("subnet %s is no subnet of containers", want.Subnet)
-	}
 	if want.IPv6 {
-		options.Size = 0
-		want.Options = options
+		want.Options.Size = 0 // Docker passes the options with both families' requests
 	}
 	p, err := d.Allocator.RequestPool(ctx, want)
 	if err != nil {

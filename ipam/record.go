@@ -42,7 +42,7 @@ func poolKey(id string) string                   { return poolPrefix + id }
 func leaseKey(id string, addr netip.Addr) string { return leasePrefix + id + "/" + addr.String() }
 func poolID(subnet netip.Prefix) string          { return subnet.String() }
 
-// put is a write whose value may not be encodable.
+// write is a value under its key, not encoded yet.
 type write struct {
 	key   string
 	value any

@@ -22,7 +22,7 @@ type Names interface {
 	// Labels returns the labels of an identity.
 	Labels(identity uint32) map[string]string
 	// Rule returns the document and the place of the rule (1-based) of an endpoint's table of a revision; direction is
-	// egress or ingress.
+	// egress or ingress. What the network's options say has no document.
 	Rule(slot, revision uint32, direction string, rule uint16) (policy, place string, ok bool)
 }
 
@@ -59,8 +59,8 @@ func enrich(e abi.Event, names Names, now clock) api.Event {
 	}
 	parties(&out, e, names)
 	if out.Direction != "" && e.Rule != 0 {
-		out.Policy, out.Rule, _ = names.Rule(e.Slot, e.Revision, out.Direction, e.Rule)
-		if out.Policy == "" {
+		var known bool
+		if out.Policy, out.Rule, known = names.Rule(e.Slot, e.Revision, out.Direction, e.Rule); !known {
 			out.Rule = "rule " + strconv.Itoa(int(e.Rule)) + " of revision " + strconv.Itoa(int(e.Revision))
 		}
 	}

@@ -44,6 +44,9 @@ func (testNames) Labels(id uint32) map[string]string {
 }
 
 func (testNames) Rule(slot, revision uint32, direction string, rule uint16) (string, string, bool) {
+	if rule == 7 {
+		return "", "network option sluice.policy=always", true
+	}
 	if slot != 3 || revision != 9 {
 		return "", "", false
 	}
@@ -86,6 +89,8 @@ func TestEnrich(t *testing.T) {
 				e.Reply, e.TCPFlags, e.Direction, e.Rule = true, "SYN,ACK", api.Ingress, "ingress[1]"
 			})},
 		{"no rule", with(func(e *abi.Event) { e.Rule = 0 }), expect(func(e *api.Event) { e.Policy, e.Rule = "", "" })},
+		{"network's option", with(func(e *abi.Event) { e.Rule = 7 }),
+			expect(func(e *api.Event) { e.Policy, e.Rule = "", "network option sluice.policy=always" })},
 		{"rule of a revision that is forgotten", with(func(e *abi.Event) { e.Revision = 8 }),
 			expect(func(e *api.Event) { e.Revision, e.Policy, e.Rule = 8, "", "rule 2 of revision 8" })},
 		{"allowed verdict, IPv6, at ingress",
@@ -157,5 +162,26 @@ func TestKernelClockIsTheOneOfEvents(t *testing.T) {
 func TestReasonNames(t *testing.T) {
 	if got := abi.DropPolicyDenied.String(); got != api.ReasonPolicyDenied {
 		t.Errorf("the programs call it %q, api %q", got, api.ReasonPolicyDenied)
+	}
+}
+
+// BenchmarkEvent is what one record costs the daemon: decode, name, remember and match for one subscriber.
+func BenchmarkEvent(b *testing.B) {
+	h := newHub(newRing(), time.Now, func(err error) { b.Error(err) })
+	ch, err := h.subscribe(b.Context(), api.EventFilter{Endpoints: []string{"nobody"}, Follow: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw := record(denied())
+	b.ReportAllocs()
+	for b.Loop() {
+		e, err := decode(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		h.publish(enrich(e, testNames{}, kernelClock))
+	}
+	h.close()
+	for range ch { // ends
 	}
 }

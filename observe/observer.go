@@ -60,21 +60,26 @@ func New(o Options) *Observer {
 // daemon before this one listened to is turned off first.
 func (o *Observer) Run(ctx context.Context) error {
 	defer o.hub.close()
-	if err := o.ring.Observe(0); err != nil {
+	err := o.ring.Observe(0)
+	var lost uint64
+	if err == nil {
+		lost, err = o.ring.Lost()
+	}
+	if err != nil {
 		return errors.Join(err, o.ring.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		o.watchLoss(ctx)
+		o.watchLoss(ctx, lost)
 	}()
 	closed := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
 		o.hub.close()
 		closed <- o.ring.Close()
 	})
-	err := o.read(ctx)
+	err = o.read(ctx)
 	cancel()
 	<-done
 	if closeErr := <-closed; err == nil {
@@ -110,21 +115,17 @@ func (o *Observer) handle(record []byte) {
 	o.hub.publish(enrich(e, o.names, o.clock))
 }
 
-// watchLoss tells subscribers of events that the programs did not write.
-func (o *Observer) watchLoss(ctx context.Context) {
+// watchLoss tells subscribers of events that the programs did not write since there were before of them.
+func (o *Observer) watchLoss(ctx context.Context, before uint64) {
 	tick := time.NewTicker(lossPeriod)
 	defer tick.Stop()
-	before, err := o.ring.Lost()
-	if err != nil {
-		o.log.Warnf("observe: %v", err)
-		return
-	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		var err error
 		if before, err = o.noteLoss(before); err != nil {
 			o.log.Debugf("observe: %v", err)
 		}

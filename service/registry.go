@@ -103,7 +103,7 @@ func (r *Registry) allocate(owner string, old, fresh *holding, m Mapping) error 
 		return fmt.Errorf("the container has no address of the family of %s", m.HostIP)
 	}
 	var last error
-	for port := range r.candidates(m) {
+	for port := range r.candidates(m, old.port(m, backends)) {
 		frontends := make([]Published, 0, len(backends))
 		for host, b := range backends {
 			frontends = append(frontends, Published{Frontend{host, port, m.Proto}, Backend{b, m.Port}})
@@ -142,14 +142,33 @@ func backendsOf(m Mapping, addrs []netip.Addr) map[netip.Addr]netip.Addr {
 	return out
 }
 
-// candidates yields the ports to try, in order.
-func (r *Registry) candidates(m Mapping) func(yield func(uint16) bool) {
+// port is the host port that a mapping has already; 0: none.
+func (h *holding) port(m Mapping, backends map[netip.Addr]netip.Addr) uint16 {
+	if h == nil {
+		return 0
+	}
+	for _, p := range h.published {
+		f := p.Frontend
+		inRange := m.HostPort == 0 || f.Port >= m.HostPort && f.Port <= max(m.HostPort, m.HostPortEnd)
+		if inRange && f.Proto == m.Proto && p.Backend.Port == m.Port && backends[f.Addr].IsValid() {
+			return f.Port
+		}
+	}
+	return 0
+}
+
+// candidates yields the ports to try, in order: first the one that the owner has, so that a repeated request and one
+// after a restart keep it.
+func (r *Registry) candidates(m Mapping, has uint16) func(yield func(uint16) bool) {
 	first, last := m.HostPort, max(m.HostPort, m.HostPortEnd)
 	start := first
 	if m.HostPort == 0 {
 		first, last, start = r.ephemeral.First, r.ephemeral.Last, r.next
 	}
 	return func(yield func(uint16) bool) {
+		if has != 0 && !yield(has) {
+			return
+		}
 		size := int(last) - int(first) + 1
 		for i := range size {
 			port := first + uint16((int(start)-int(first)+i)%size)
@@ -167,16 +186,13 @@ func (r *Registry) candidates(m Mapping) func(yield func(uint16) bool) {
 func (r *Registry) hold(owner string, old, fresh *holding, all []Published) error {
 	var done []Frontend
 	for _, p := range all {
-		closer, err := r.holdOne(owner, old, p.Frontend)
-		if err != nil || fresh.closers[p.Frontend] != nil {
+		closer, err := r.holdOne(owner, old, fresh, p.Frontend)
+		if err != nil {
 			for _, f := range done {
 				if old == nil || old.closers[f] == nil {
 					_ = fresh.closers[f].Close()
 				}
 				delete(fresh.closers, f)
-			}
-			if err == nil {
-				err = fmt.Errorf("%w to the same container", ErrTaken)
 			}
 			return err
 		}
@@ -187,7 +203,12 @@ func (r *Registry) hold(owner string, old, fresh *holding, all []Published) erro
 }
 
 // holdOne takes one frontend, or keeps it if the owner has it already.
-func (r *Registry) holdOne(owner string, old *holding, f Frontend) (io.Closer, error) {
+func (r *Registry) holdOne(owner string, old, fresh *holding, f Frontend) (io.Closer, error) {
+	for other := range fresh.closers {
+		if other.conflicts(f) {
+			return nil, fmt.Errorf("%s: %w to the same container", f, ErrTaken)
+		}
+	}
 	if old != nil && old.closers[f] != nil {
 		return old.closers[f], nil
 	}

@@ -47,29 +47,13 @@ func New(b Backend, o Options) *Server {
 	if s.heartbeat == 0 {
 		s.heartbeat = 15 * time.Second
 	}
-	for pattern, h := range map[string]handler{
-		"GET /v1/version":               s.version,
-		"GET /v1/status":                s.status,
-		"GET /v1/networks":              s.networks,
-		"GET /v1/endpoints":             s.endpoints,
-		"POST /v1/endpoints/label":      s.label,
-		"POST /v1/endpoints/regenerate": s.regenerate,
-		"GET /v1/identities":            s.identities,
-		"GET /v1/policies":              s.policies,
-		"POST /v1/policies":             s.applyPolicies,
-		"POST /v1/policies/validate":    s.validatePolicies,
-		"POST /v1/policies/delete":      s.deletePolicies,
-		"GET /v1/ports":                 s.ports,
-		"GET /v1/bpf/endpoints":         s.addresses,
-		"GET /v1/bpf/policy":            s.policyEntries,
-		"GET /v1/bpf/metrics":           s.metrics,
-		"GET /v1/log/level":             s.logLevel,
-		"POST /v1/log/level":            s.setLogLevel,
-	} {
-		s.mux.HandleFunc(pattern, s.answer(h))
+	for _, r := range s.routes() {
+		serve := r.stream
+		if serve == nil {
+			serve = s.answer(r.answer)
+		}
+		s.mux.HandleFunc(r.pattern, serve)
 	}
-	s.mux.HandleFunc("GET /v1/bpf/conntrack", s.connections)
-	s.mux.HandleFunc("POST /v1/events", s.events)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, api.Errorf(api.CodeNotFound, "%s %s: the daemon has no such path; is the client of another version?", r.Method, r.URL.Path))
 	})

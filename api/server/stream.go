@@ -92,7 +92,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		select {
 		case e, open := <-ch:
 			if !open {
-				out.end(nil)
+				out.end(stopped(filter))
 				return
 			}
 			err = out.drain(e, ch)
@@ -106,6 +106,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// stopped is the error of a subscription that ends by itself: none unless it should have gone on.
+func stopped(f api.EventFilter) error {
+	if !f.Follow {
+		return nil
+	}
+	return api.Errorf(api.CodeUnavailable, "follow events: the daemon stops")
 }
 
 // eventEndpoints adds to the names of a filter the ids that they mean now. Names without an endpoint stay: it may come.

@@ -26,6 +26,8 @@ enum origin origin;
 enum identity identity;
 enum endpoint_flags endpoint_flags;
 enum flow_flags flow_flags;
+enum nat_flags nat_flags;
+enum uplink_flags uplink_flags;
 enum event_type event_type;
 enum event_point event_point;
 enum observer_flags observer_flags;

@@ -18,7 +18,8 @@ enum direction {
 };
 
 /* Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity and cb[2] the network of the sender,
- * valid unless the origin is the stack. The doors zero all three. */
+ * valid unless the origin is the stack. cb[3] is the receiver's revision under which the receiver's program allowed this
+ * very flow and sender, 0 if it did not or if the packet needs more than to be delivered. The doors zero all four. */
 enum origin {
 	ORIGIN_STACK = 0,
 	ORIGIN_CONTAINER = 1,
@@ -90,6 +91,7 @@ struct flow {
 	__be16 dnat_port;
 	__be16 snat_port;
 	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
+	__u32 tick;               /* FLOW_TICK of the moment when last was read: a clock that costs nothing to read */
 };
 
 /* Flow.last of now, and the timeouts, count in units of 2^30 ns (1.07 s). */
@@ -153,12 +155,16 @@ struct fragment {
 	__u32 last; /* as in struct flow */
 };
 
+enum uplink_flags {
+	UPLINK_NO_ETHERNET = 1 << 0, /* its frames have no Ethernet header (tun, WireGuard) */
+};
+
 /* Devices that carry the host's own addresses to others. */
 struct uplink {
 	__be32 addr4;
 	__u32 mtu;
 	struct ip addr6; /* :: if none */
-	__u16 flags;
+	__u16 flags;     /* enum uplink_flags */
 	__u16 pad;
 };
 

@@ -19,6 +19,8 @@ STEP __u32 flow_now(void)
 	return bpf_ktime_get_coarse_ns() >> 30;
 }
 
+#define FLOW_TICK ((__u32)(bpf_jiffies64() >> 8)) /* 0.25 to 2.5 s */
+
 STEP int source_is_lo(const struct packet *p)
 {
 	for (int i = 0; i < 4; i++) {
@@ -103,12 +105,28 @@ RARE int flow_continue(struct flow *f, struct packet *p, __u32 side)
 		news |= FLOW_REPLIED;
 	if (p->proto == IPPROTO_TCP)
 		news = flow_tcp_flags(p, news);
-	if (likely(news == flags && now == f->last))
+	if (f->tick != FLOW_TICK)
+		f->tick = FLOW_TICK;
+	if (news == flags && now == f->last)
 		return 1;
 	if (news != flags)
 		__sync_fetch_and_or(&f->flags, news & ~flags);
 	f->last = now;
 	p->news = 1;
+	return 1;
+}
+
+/* Likewise, without a call for the packets that change nothing: those of a flow that was seen this tick, and whose state
+ * they leave as it is. */
+STEP int flow_goes_on(struct flow *f, struct packet *p, __u32 side)
+{
+	__u32 flags = f->flags;
+	int reply = (flags & FLOW_INITIATOR_LO) != side;
+
+	if (unlikely(f->tick != FLOW_TICK || p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST) ||
+		     (reply && !(flags & FLOW_REPLIED)) || (p->proto == IPPROTO_TCP && !(flags & FLOW_ESTABLISHED))))
+		return flow_continue(f, p, side);
+	p->reply = reply;
 	return 1;
 }
 
@@ -134,6 +152,7 @@ RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, 
 		return DROP_FLOW_TABLE;
 	p->news = 1;
 	f.last = flow_now();
+	f.tick = FLOW_TICK;
 	f.flags = side & FLOW_INITIATOR_LO;
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN)) /* begun before it was seen: a restart must not cut */
 		f.flags |= FLOW_REPLIED | FLOW_ESTABLISHED;

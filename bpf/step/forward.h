@@ -14,23 +14,27 @@
 #include "unreachable.h"
 
 /* Says who has an address: fills p->peer_*. */
-RARE int find_peer(struct packet *p, struct ip *addr)
+STEP void look_up_peer(struct packet *p, const struct ip *addr)
 {
-	struct endpoint *e;
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, addr);
 
-	if (!p || !addr)
-		return 0;
-	e = bpf_map_lookup_elem(&endpoints, addr);
 	if (!e) {
 		p->peer_kind = PEER_WORLD;
 		p->peer_identity = IDENTITY_WORLD;
 		p->peer_network = 0;
-		return 0;
+		return;
 	}
 	p->peer_kind = e->flags & ENDPOINT_HOST ? PEER_HOST : PEER_CONTAINER;
 	p->peer_identity = e->identity;
 	p->peer_network = e->network;
 	p->peer_slot = e->slot;
+}
+
+/* Likewise, for packets that are not in a hurry. */
+RARE int find_peer(struct packet *p, struct ip *addr)
+{
+	if (p && addr)
+		look_up_peer(p, addr);
 	return 0;
 }
 
@@ -49,17 +53,32 @@ STEP int find_sender(struct __sk_buff *skb, struct packet *p)
 	return FEATURE_INTERNAL && p->peer_kind == PEER_WORLD ? DROP_INTERNAL : 0;
 }
 
-STEP int on_subnet(const struct packet *p)
+/* Whether the destination is on the container's own subnet. */
+RARE int on_subnet(struct packet *p)
 {
+	if (!p)
+		return 0;
 	return p->family == 4 ? on_subnet4(p->dst.w[3]) : on_subnet6(&p->dst);
 }
 
+/* The receiver's revision under which its program allowed the flow with this sender; 0 if it must look itself, because
+ * it did not, or because the packet is translated back, a fragment that it must remember, or worth a trace. */
+STEP __u32 receivers_judgement(const struct packet *p, const struct flow *f)
+{
+	if (!f || p->news || p->fragment || f->flags & (FLOW_DNAT | FLOW_SNAT | FLOW_HAIRPIN))
+		return 0;
+	if (p->reply)
+		return f->egress_peer == IDENTITY ? f->egress_revision : 0;
+	return f->ingress_peer == IDENTITY ? f->ingress_revision : 0;
+}
+
 /* To a container of this host: its own ingress judges. Answers only if that is missing. */
-STEP int to_container(struct __sk_buff *skb, struct packet *p)
+STEP int to_container(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	skb->cb[0] = ORIGIN_CONTAINER;
 	skb->cb[1] = IDENTITY;
 	skb->cb[2] = NETWORK;
+	skb->cb[3] = receivers_judgement(p, f);
 	bpf_tail_call(skb, &ingress_slots, p->peer_slot);
 	return -DROP_NO_SLOT;
 }
@@ -73,7 +92,7 @@ STEP int to_itself(struct __sk_buff *skb, struct packet *p, struct flow *f)
 }
 
 /* To whatever is no container: the host, nobody, or the world. f is NULL for ICMP errors. */
-RARE int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
+STEP int to_outside(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	if (!p)
 		return -DROP_INVALID;

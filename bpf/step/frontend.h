@@ -39,11 +39,17 @@ STEP struct service *frontend_find(const struct ip *addr, __be16 port, __u8 prot
 	return s && ip_is_v4(&s->backend) == v4 ? s : NULL;
 }
 
-STEP struct nat *nat_of(const struct packet *p)
+/* The tuple of a packet as it is. */
+RARE int packet_tuple(struct packet *p, struct tuple *key)
 {
-	struct tuple key;
+	return p && key ? tuple_of_ends(key, &p->src, p->sport, &p->dst, p->dport, p->proto) : 0;
+}
 
-	tuple_of_ends(&key, &p->src, p->sport, &p->dst, p->dport, p->proto);
+STEP struct nat *nat_of(struct packet *p)
+{
+	struct tuple key = {};
+
+	packet_tuple(p, &key);
 	return bpf_map_lookup_elem(&nat, &key);
 }
 
@@ -56,12 +62,12 @@ STEP struct endpoint *nat_endpoint(const struct nat *n)
 }
 
 /* Remembers that p, which goes to a frontend, goes to that backend. */
-STEP int nat_remember(const struct packet *p, const struct service *s, const struct endpoint *e)
+STEP int nat_remember(struct packet *p, const struct service *s, const struct endpoint *e)
 {
 	struct nat entry = { .addr = s->backend, .port = s->port, .flags = NAT_DESTINATION,
 			     .last = now(), .ifindex = e->ifindex };
-	struct tuple key;
+	struct tuple key = {};
 
-	tuple_of_ends(&key, &p->src, p->sport, &p->dst, p->dport, p->proto);
+	packet_tuple(p, &key);
 	return bpf_map_update_elem(&nat, &key, &entry, BPF_ANY);
 }

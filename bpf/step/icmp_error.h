@@ -50,8 +50,8 @@ STEP int icmp_error_leave(struct __sk_buff *skb, struct packet *p, struct inner 
  * and the inner header (inner checksums included). 0 or the drop reason (ICMP_UNRELATED). */
 RARE int icmp_error_relate(struct __sk_buff *skb, struct packet *p, int leave)
 {
-	struct tuple key;
-	struct inner in;
+	struct tuple key = {};
+	struct inner in = {};
 	struct flow *f;
 	struct nat *n;
 	int lo, reason;

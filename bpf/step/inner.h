@@ -111,7 +111,7 @@ RARE int inner_parse(struct __sk_buff *skb, struct packet *p, struct inner *in)
 
 /* Adds the change from -> to of a header field to the checksum at offset in the inner packet, and what that changes to
  * the ICMP checksum. */
-STEP long inner_sum(struct __sk_buff *skb, __u32 offset, __u32 icmp_sum, __u32 diff)
+RARE_LOCAL long inner_sum(struct __sk_buff *skb, __u32 offset, __u32 icmp_sum, __u32 diff)
 {
 	__be16 old, new;
 	long err = bpf_skb_load_bytes(skb, offset, &old, sizeof(old));
@@ -127,19 +127,16 @@ STEP long inner_sum(struct __sk_buff *skb, __u32 offset, __u32 icmp_sum, __u32 d
 STEP long inner_address(struct __sk_buff *skb, const struct inner *in, enum packet_end end, __u32 icmp_sum,
 			struct ip *to, __s64 diff)
 {
-	__u32 offset;
-	long err;
+	long err = bpf_l4_csum_replace(skb, icmp_sum, 0, diff, 0);
 
-	if (in->family == 6) {
-		offset = in->l3 + (end == END_SOURCE ? offsetof(struct ipv6hdr, saddr) :
-						       offsetof(struct ipv6hdr, daddr));
-		err = bpf_l4_csum_replace(skb, icmp_sum, 0, diff, 0);
-		return err | bpf_skb_store_bytes(skb, offset, to, sizeof(*to), 0);
-	}
-	offset = in->l3 + (end == END_SOURCE ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr));
-	err = bpf_l4_csum_replace(skb, icmp_sum, 0, diff, 0);
+	if (in->family == 6)
+		return err | bpf_skb_store_bytes(skb, in->l3 + (end == END_SOURCE ? offsetof(struct ipv6hdr, saddr) :
+										offsetof(struct ipv6hdr, daddr)),
+						 to, sizeof(*to), 0);
 	err |= inner_sum(skb, in->l3 + offsetof(struct iphdr, check), icmp_sum, diff);
-	return err | bpf_skb_store_bytes(skb, offset, &to->w[3], sizeof(to->w[3]), 0);
+	return err | bpf_skb_store_bytes(skb, in->l3 + (end == END_SOURCE ? offsetof(struct iphdr, saddr) :
+									offsetof(struct iphdr, daddr)),
+					 &to->w[3], sizeof(to->w[3]), 0);
 }
 
 /* The inner transport's checksum; an absent one of UDP stays so. diff: of the ports and, if it covers them, the

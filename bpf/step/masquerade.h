@@ -49,10 +49,8 @@ STEP long route(struct __sk_buff *skb, const struct packet *p, struct bpf_fib_lo
 }
 
 /* The address that the uplink lends to packets of p's family. 0 or DROP_NO_UPLINK_ADDRESS. */
-STEP int uplink_address(const struct packet *p, __u32 ifindex, struct ip *addr)
+STEP int uplink_address(const struct packet *p, const struct uplink *u, struct ip *addr)
 {
-	struct uplink *u = bpf_map_lookup_elem(&uplinks, &ifindex);
-
 	if (!u)
 		return DROP_NO_UPLINK_ADDRESS;
 	if (p->family == 4)
@@ -81,8 +79,8 @@ STEP void nat_request_start(struct nat_request *r, const struct packet *p)
 	r->found = 0;
 }
 
-/* Gives the packet the uplink's address and a port. 0 or the drop reason. */
-RARE int masquerade(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 ifindex)
+/* Gives the packet the address of the uplink u, which has that ifindex, and a port. 0 or the drop reason. */
+RARE int masquerade(struct __sk_buff *skb, struct packet *p, struct flow *f, struct uplink *u, __u32 ifindex)
 {
 	struct nat_search s = { .skb = skb, .p = p };
 	__u32 zero = 0;
@@ -94,7 +92,7 @@ RARE int masquerade(struct __sk_buff *skb, struct packet *p, struct flow *f, __u
 	if (!FEATURE_MASQUERADE)
 		return 0;
 	nat_request_start(s.r, p);
-	reason = uplink_address(p, ifindex, &s.r->addr);
+	reason = uplink_address(p, u, &s.r->addr);
 	if (mapping_stands(p, f, ifindex, &s.r->addr)) {
 		s.r->addr = f->snat_addr;
 		s.r->found = nat_take(&s, f->snat_port);
@@ -129,10 +127,12 @@ STEP int hop(struct __sk_buff *skb, struct packet *p)
 	return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct iphdr, ttl), &ttl, 1, 0) ? DROP_REWRITE : 0;
 }
 
-STEP int redirect_to_next_hop(const struct bpf_fib_lookup *fib)
+STEP int redirect_to_next_hop(const struct bpf_fib_lookup *fib, const struct uplink *u)
 {
 	struct bpf_redir_neigh next = { .nh_family = fib->family };
 
+	if (u && u->flags & UPLINK_NO_ETHERNET) /* bpf_redirect takes the header off */
+		return bpf_redirect(fib->ifindex, 0);
 	/* For IPv4 the next hop may be of IPv6 (RFC 5549): the look-up says so in family. */
 	__builtin_memcpy(next.ipv6_nh, fib->ipv6_dst, sizeof(next.ipv6_nh));
 	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
@@ -161,6 +161,7 @@ STEP int refuse_route(struct __sk_buff *skb, struct packet *p, long answer, __u3
 RARE int masquerade_and_leave(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	struct bpf_fib_lookup fib;
+	struct uplink *u;
 	int reason = 0;
 	long answer;
 
@@ -175,9 +176,10 @@ RARE int masquerade_and_leave(struct __sk_buff *skb, struct packet *p, struct fl
 	answer = route(skb, p, &fib);
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return refuse_route(skb, p, answer, fib.mtu_result);
+	u = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
 	if (FEATURE_MASQUERADE && f && !p->reply)
-		reason = masquerade(skb, p, f, fib.ifindex);
+		reason = masquerade(skb, p, f, u, fib.ifindex);
 	if (!reason)
 		reason = hop(skb, p);
-	return reason ? -reason : redirect_to_next_hop(&fib);
+	return reason ? -reason : redirect_to_next_hop(&fib, u);
 }

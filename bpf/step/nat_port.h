@@ -20,11 +20,12 @@ struct nat_search {
 };
 
 /* Fills r->key with the flow's tuple as its end (addr, port) and the destination of p see it. */
-STEP void nat_key(struct nat_search *s, const struct ip *addr, __be16 port)
+RARE_LOCAL int nat_key(struct nat_search *s, const struct ip *addr, __be16 port)
 {
 	const struct packet *p = s->p;
 
 	tuple_of_ends(&s->r->key, addr, port, &p->dst, is_echo(p) ? port : p->dport, p->proto);
+	return 0;
 }
 
 /* The flow that an entry belongs to is over, so that its port is free. */

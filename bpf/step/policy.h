@@ -77,6 +77,7 @@ RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
 		answer = ask_policy(p, side);
 	else if (side == DIRECTION_INGRESS && peer_class(p) == CLASS_OTHER)
 		answer = VERDICT_DENY;
+	p->news = 1;
 	p->rule = answer >> 8;
 	if ((answer & 0xff) != VERDICT_ALLOW)
 		reason = peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;

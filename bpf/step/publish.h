@@ -36,7 +36,7 @@ STEP void destination_set(struct destination *d, const struct ip *addr, __be16 p
 }
 
 /* A flow that is known, unless the packet opens a connection to a frontend, which may have another backend by now. */
-STEP int publish_known(const struct packet *p, struct destination *d)
+STEP int publish_known(struct packet *p, struct destination *d)
 {
 	struct nat *n = nat_of(p);
 	struct endpoint *e;
@@ -53,7 +53,7 @@ STEP int publish_known(const struct packet *p, struct destination *d)
 }
 
 /* Looks for the container that p is for. 0 or the drop reason. */
-STEP int publish(const struct packet *p, struct destination *d)
+STEP int publish(struct packet *p, struct destination *d)
 {
 	struct endpoint *host, *e;
 	struct service *s;
@@ -108,7 +108,7 @@ STEP int publish_masquerade_flow(struct tuple *key, const struct packet *p, int 
 STEP int publish_flow(struct __sk_buff *skb, struct packet *p, const struct destination *d)
 {
 	__be16 far = is_echo(p) ? d->port : p->sport;
-	struct tuple key;
+	struct tuple key = {};
 	int lo = tuple_of_ends(&key, &p->src, far, &d->addr, d->port, p->proto);
 
 	if (d->nat & NAT_SOURCE)
@@ -120,8 +120,8 @@ STEP int publish_flow(struct __sk_buff *skb, struct packet *p, const struct dest
 STEP int publish_icmp_error(struct __sk_buff *skb, struct packet *p, struct destination *d)
 {
 	struct endpoint *e;
-	struct tuple key;
-	struct inner in;
+	struct tuple key = {};
+	struct inner in = {};
 	struct nat *n;
 
 	if (p->fragment || inner_parse(skb, p, &in) || !ip_equal(&in.src, &p->dst))

@@ -67,32 +67,25 @@ STEP int port_offset(const struct packet *p, enum packet_end end)
 	return is_echo(p) ? offsetof(struct icmp6hdr, icmp6_identifier) : -1;
 }
 
-STEP long rewrite_address4(struct __sk_buff *skb, const struct packet *p, enum packet_end end, __be32 from, __be32 to)
-{
-	__u32 offset = p->l3 + (end == END_SOURCE ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr));
-	struct transport_sum s;
-	long err = bpf_l3_csum_replace(skb, p->l3 + offsetof(struct iphdr, check), from, to, sizeof(to));
-
-	if (transport_sum(p, &s) && s.pseudo)
-		err |= bpf_l4_csum_replace(skb, p->l4 + s.offset, from, to, s.flags | s.pseudo | sizeof(to));
-	return err | bpf_skb_store_bytes(skb, offset, &to, sizeof(to), 0);
-}
-
-/* BPF_F_RECOMPUTE_CSUM balances what BPF_F_PSEUDO_HDR does to a checksum that the device computed over the whole
+/* BPF_F_RECOMPUTE_CSUM balances what BPF_F_PSEUDO_HDR does to a checksum that the device computed over the whole IPv6
  * packet (CHECKSUM_COMPLETE): without an IP checksum the two changes must cancel. */
-STEP long rewrite_address6(struct __sk_buff *skb, const struct packet *p, enum packet_end end, struct ip *from,
-			   struct ip *to)
+STEP long rewrite_address(struct __sk_buff *skb, const struct packet *p, enum packet_end end, struct ip *from,
+			  struct ip *to)
 {
-	__u32 offset = p->l3 + (end == END_SOURCE ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr));
+	long diff = bpf_csum_diff(from->w, sizeof(*from), to->w, sizeof(*to), 0);
 	struct transport_sum s;
 	long err = 0;
 
-	if (transport_sum(p, &s)) {
-		long diff = bpf_csum_diff(from->w, sizeof(*from), to->w, sizeof(*to), 0);
-
+	if (transport_sum(p, &s) && s.pseudo)
 		err = bpf_l4_csum_replace(skb, p->l4 + s.offset, 0, diff, s.flags | s.pseudo);
-	}
-	return err | bpf_skb_store_bytes(skb, offset, to, sizeof(*to), BPF_F_RECOMPUTE_CSUM);
+	if (p->family == 6)
+		return err | bpf_skb_store_bytes(skb, p->l3 + (end == END_SOURCE ? offsetof(struct ipv6hdr, saddr) :
+								       offsetof(struct ipv6hdr, daddr)),
+						 to, sizeof(*to), BPF_F_RECOMPUTE_CSUM);
+	err |= bpf_l3_csum_replace(skb, p->l3 + offsetof(struct iphdr, check), 0, diff, 0);
+	return err | bpf_skb_store_bytes(skb, p->l3 + (end == END_SOURCE ? offsetof(struct iphdr, saddr) :
+							       offsetof(struct iphdr, daddr)),
+					 &to->w[3], sizeof(to->w[3]), 0);
 }
 
 STEP long rewrite_port(struct __sk_buff *skb, const struct packet *p, enum packet_end end, __be16 from, __be16 to)
@@ -121,12 +114,8 @@ RARE int rewrite(struct __sk_buff *skb, struct packet *p, enum packet_end end, s
 	from = end == END_SOURCE ? p->src : p->dst;
 	to = *addr;
 	old_port = end == END_SOURCE ? p->sport : p->dport;
-	if (!ip_equal(&from, &to)) {
-		if (p->family == 4)
-			err = rewrite_address4(skb, p, end, from.w[3], to.w[3]);
-		else
-			err = rewrite_address6(skb, p, end, &from, &to);
-	}
+	if (!ip_equal(&from, &to))
+		err = rewrite_address(skb, p, end, &from, &to);
 	if (end == END_SOURCE)
 		p->src = to;
 	else

@@ -16,7 +16,7 @@ struct translation {
 
 /* The backend of p's destination: that of the flow's first packet as long as its container lives, else of the
  * frontend now. 0 if the destination is no frontend. */
-STEP int backend_find(const struct packet *p, struct ip *addr, __be16 *port)
+STEP int backend_find(struct packet *p, struct ip *addr, __be16 *port)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->dst);
 	struct service *s;

@@ -89,26 +89,36 @@ STEP __u32 icmp_kind(const struct packet *p, enum icmp_answer answer)
 	return 0;
 }
 
-/* The sum of length bytes (a multiple of 4, at most ICMP_QUOTE_MAX) of the packet. */
+/* What is left of the packet to be quoted, and the sum of what was. */
+struct quotation {
+	__u32 offset, length, sum;
+};
+
+/* Adds up to 64 bytes. What the last chunk lacks are zeros, which add nothing. 0 to go on. */
+RARE int quote_chunk(struct __sk_buff *skb, struct quotation *q)
+{
+	__u32 chunk[16] = {}, size;
+
+	if (!q || !q->length)
+		return 1;
+	size = q->length < 64 ? q->length : 64;
+	if (bpf_skb_load_bytes(skb, q->offset, chunk, size))
+		return 1;
+	q->sum = bpf_csum_diff(0, 0, chunk, 64, q->sum);
+	q->offset += size;
+	q->length -= size;
+	return 0;
+}
+
+/* The sum of length bytes, at most ICMP_QUOTE_MAX, of the packet from offset on. */
 STEP __u32 quote_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
 {
-	__u32 chunk[16], sum = 0;
+	struct quotation q = { .offset = offset, .length = length };
 
-	for (int i = 0; i < ICMP_QUOTE_MAX / 64 && length >= 64; i++) {
-		if (bpf_skb_load_bytes(skb, offset, chunk, 64))
-			return 0;
-		sum = bpf_csum_diff(0, 0, chunk, 64, sum);
-		offset += 64;
-		length -= 64;
-	}
-	for (int i = 0; i < 16 && length >= 4; i++) {
-		if (bpf_skb_load_bytes(skb, offset, chunk, 4))
-			return 0;
-		sum = bpf_csum_diff(0, 0, chunk, 4, sum);
-		offset += 4;
-		length -= 4;
-	}
-	return sum;
+	for (int i = 0; i < ICMP_QUOTE_MAX / 64; i++)
+		if (quote_chunk(skb, &q))
+			break;
+	return q.sum;
 }
 
 STEP void error_ipv4(struct error_headers *h, const struct packet *p, __u32 length, __u32 kind, __u32 mtu, __u32 sum)
@@ -193,7 +203,6 @@ RARE int send_icmp_error(struct __sk_buff *skb, struct packet *p, enum icmp_answ
 	length = skb->len - p->l3;
 	if (length > ICMP_QUOTE_MAX)
 		length = ICMP_QUOTE_MAX;
-	length &= ~3; /* up to three bytes of payload are not quoted, so that the sum is of words */
 	if (skb->len != p->l3 + length && bpf_skb_change_tail(skb, p->l3 + length, 0))
 		return -reason;
 	sum = quote_sum(skb, p->l3, length);

@@ -1,4 +1,3 @@
-// Command sluice talks to the daemon sluiced. It is also the Docker CLI plugin "docker sluice".
 package main
 
 import (
@@ -12,6 +11,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once
 	code := command.Run(ctx, command.Process{Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
 	stop()
 	os.Exit(code)

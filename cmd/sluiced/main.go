@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/api/server"
 	"github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/driver"
@@ -34,7 +35,7 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "sluiced: %v\n\nFlags:\n%s", err, flags.FlagUsages())
 		return 2
 	case c.version:
-		v := version()
+		v := api.Build()
 		fmt.Printf("sluiced %s (%s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
 		return 0
 	}
@@ -78,9 +79,9 @@ func (d *daemon) serve(ctx context.Context) error {
 		}),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 	}
-	api := server.New(d.backend(), server.Options{Log: d.log}).HTTP()
+	control := server.New(d.backend(), server.Options{Log: d.log}).HTTP()
 	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin") })
-	d.background.Go(func() { failed <- serveOn(api.Serve(d.api), "API") })
+	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API") })
 	d.background.Go(func() {
 		if err := d.observer.Run(ctx); err != nil {
 			failed <- fmt.Errorf("observe events: %w", err)
@@ -91,7 +92,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
 	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
 	d.log.WithFields(logrus.Fields{
-		"version": version().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
+		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
 	}).Info("ready")
 
 	var err error
@@ -103,8 +104,8 @@ func (d *daemon) serve(ctx context.Context) error {
 	stopping, done := context.WithTimeout(context.Background(), stopTime)
 	defer done()
 	_ = plugin.Shutdown(stopping) // what does not end in time is cut
-	_ = api.Shutdown(stopping)
-	_, _ = plugin.Close(), api.Close()
+	_ = control.Shutdown(stopping)
+	_, _ = plugin.Close(), control.Close()
 	d.background.Wait()
 	return err
 }

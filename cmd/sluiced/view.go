@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -182,31 +180,10 @@ func (l logLevel) SetLogLevel(level string) error {
 	return nil
 }
 
-// buildVersion is set by the linker.
-var buildVersion = "dev"
-
-// version tells what the daemon was built from.
-func version() api.Version {
-	v := api.Version{Version: buildVersion, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		dirty := ""
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				v.Commit = s.Value[:min(12, len(s.Value))]
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = "+"
-			}
-		}
-		v.Commit += dirty
-	}
-	return v
-}
-
 // Status tells how the daemon and the host are.
 func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
-		Version: version(), State: "ready", Kernel: kernelRelease(), Doors: d.host.Doors, PID: os.Getpid(),
+		Version: api.Build(), State: "ready", Kernel: kernelRelease(), Doors: d.host.Doors, PID: os.Getpid(),
 		Started: d.started, Memory: residentSet(), Revision: d.manager.Generation(), Events: d.observer.Counts(),
 		Directories: map[string]string{"state": d.config.stateDir, "run": d.config.runDir, "pins": d.config.pinDir},
 	}

@@ -9,7 +9,9 @@ import (
 )
 
 // DefaultLimit is the number of instructions above which a table is searched in a map rather than compiled to a tree.
-const DefaultLimit = 512
+// There both forms take the verifier about 0.4 ms: a tree costs it 2 µs an instruction, a search hardly more for 5,000
+// entries than for 16. The answer takes a tree up to 10 ns and a search 20 to 40 ns.
+const DefaultLimit = 192
 
 // maxTree keeps every jump of a tree within the 16 bits of an instruction's offset.
 const maxTree = 1<<15 - 1

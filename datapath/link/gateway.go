@@ -136,10 +136,15 @@ func (h *Host) addGateway(addr netip.Addr) error {
 		r.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(unix.IFA_F_NODAD|unix.IFA_F_NOPREFIXROUTE)))
 		r.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, deprecated.Serialize()))
 	}
-	if _, err := r.Execute(unix.NETLINK_ROUTE, 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	switch _, err := r.Execute(unix.NETLINK_ROUTE, 0); {
+	case err == nil || errors.Is(err, unix.EEXIST):
+		return nil
+	case addr.Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)):
+		return fmt.Errorf("add gateway address %s: %w: IPv6 is off on the host; run sysctl -w net.ipv6.conf.lo.disable_ipv6=0, "+
+			"or use networks without IPv6", addr, err)
+	default:
 		return fmt.Errorf("add gateway address %s: %w", addr, err)
 	}
-	return nil
 }
 
 func (h *Host) deleteGateway(addr netip.Addr) error {

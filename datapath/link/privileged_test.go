@@ -144,6 +144,32 @@ func TestPrivilegedQuietDevice(t *testing.T) {
 	}
 }
 
+// TestPrivilegedIPv6Off: the error says what to do; IPv4 does without.
+func TestPrivilegedIPv6Off(t *testing.T) {
+	h := open(t, "slc")
+	must(t, setSysctl("ipv6", "lo", disableIPv6, "1"))
+	defer func() { must(t, setSysctl("ipv6", "lo", disableIPv6, "0")) }()
+	defer func() { must(t, h.SetGateways(nil)) }()
+	must(t, h.SetGateways([]netip.Addr{netip.MustParseAddr("10.9.0.1")}))
+	err := h.SetGateways([]netip.Addr{netip.MustParseAddr("fd09::1")})
+	if err == nil || !strings.Contains(err.Error(), "run sysctl -w net.ipv6.conf.lo.disable_ipv6=0") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestPrivilegedConfigureRestoresSysctls: what udev changed after the pair was made is changed back.
+func TestPrivilegedConfigureRestoresSysctls(t *testing.T) {
+	h := open(t, "slc")
+	p := create(t, h, 1)
+	must(t, setSysctl("ipv4", p.Name, "rp_filter", "2"), setSysctl("ipv4", p.Name, "forwarding", "0"))
+	must(t, h.Configure(1, Config{}))
+	for key, want := range map[string]string{"rp_filter": "0", "forwarding": "1"} {
+		if got := sysctl(t, "ipv4", p.Name, key); got != want {
+			t.Errorf("%s is %s, want %s", key, got, want)
+		}
+	}
+}
+
 // TestPrivilegedReadOnlySysctls: as in a managed Docker plugin.
 func TestPrivilegedReadOnlySysctls(t *testing.T) {
 	h := open(t, "slc")
@@ -170,6 +196,7 @@ func TestPrivilegedGateways(t *testing.T) {
 	must(t, err)
 	foreign, _ := netlink.ParseAddr("10.66.0.1/32")
 	foreign6, _ := netlink.ParseAddr("fd66::1/128")
+	foreign6.Flags = unix.IFA_F_NODAD
 	must(t, h.nl.AddrAdd(lo, foreign), h.nl.AddrAdd(lo, foreign6))
 	defer func() { must(t, h.nl.AddrDel(lo, foreign), h.nl.AddrDel(lo, foreign6)) }()
 	other, err := Open("other")
@@ -224,11 +251,11 @@ func TestPrivilegedGatewaysAreNoSource(t *testing.T) {
 	if got := source("192.0.2.1"); got == "10.9.0.1" {
 		t.Error("an unnumbered device borrowed the gateway's address")
 	}
-	// IPv6 prefers the address of longest match, and the outgoing device's; neither beats "not deprecated".
-	device(t, h, "wan", "2001:db8::5/64", "10.7.0.5/24")
+	// So does IPv6. Among the addresses of other devices the gateway's would win, being unique local as the destination
+	// is, were it not deprecated.
+	device(t, h, "wan", "2001:db8::5/64")
 	_, lan, _ := net.ParseCIDR("fd09:1::/64")
-	wan, _ := h.byName("wan")
-	must(t, h.nl.RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Dst: lan}))
+	must(t, h.nl.RouteAdd(&netlink.Route{LinkIndex: bare.Attrs().Index, Dst: lan}))
 	if got := source("fd09:1::1"); got != "2001:db8::5" {
 		t.Errorf("source towards fd09:1::1 is %s", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -37,13 +38,13 @@ func (h *Host) Configure(slot uint32, c Config) error {
 	if err := h.configurePeer(slot, c); err != nil {
 		return err
 	}
-	for _, a := range c.Addrs {
-		if a.Is6() {
-			if err := enableIPv6(l.Attrs().Name); err != nil {
-				return err
-			}
-			break
+	if slices.ContainsFunc(c.Addrs, netip.Addr.Is6) {
+		if err := enableIPv6(l.Attrs().Name); err != nil {
+			return err
 		}
+	}
+	if err := keepUp(l.Attrs().Name); err != nil {
+		return err
 	}
 	for _, a := range c.Addrs {
 		if err := h.reach(l, a, c); err != nil {

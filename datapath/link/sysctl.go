@@ -6,12 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // sysctls is the directory of the network's sysctls; which namespace's depends on the calling thread.
 const sysctls = "/proc/sys/net"
+
+const disableIPv6 = "disable_ipv6"
 
 // hostSide are the settings of a host's side, under net/FAMILY/conf/DEVICE:
 //   - forwarding: bpf_fib_lookup answers "forwarding disabled" for packets that arrive by the device otherwise;
@@ -25,7 +28,7 @@ var hostSide = []struct{ family, key, value string }{
 	{"ipv4", "proxy_arp", "0"},
 	{"ipv4", "accept_redirects", "0"},
 	{"ipv4", "send_redirects", "0"},
-	{"ipv6", "disable_ipv6", "1"},
+	{"ipv6", disableIPv6, "1"},
 	{"ipv6", "addr_gen_mode", "1"},
 	{"ipv6", "accept_ra", "0"},
 	{"ipv6", "accept_redirects", "0"},
@@ -33,24 +36,49 @@ var hostSide = []struct{ family, key, value string }{
 	{"ipv6", "forwarding", "1"},
 }
 
-func (h *Host) setUp(device string) error {
+// setUp makes the settings of a new host's side.
+func setUp(device string) error {
 	for _, s := range hostSide {
-		err := setSysctl(s.family, device, s.key, s.value)
-		if errors.Is(err, fs.ErrNotExist) && s.family == "ipv6" {
-			continue // a kernel without IPv6
-		}
-		if err != nil {
+		if err := setSysctl(s.family, device, s.key, s.value); err != nil && !without(s.family, err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// enableIPv6 turns IPv6 on for a device; the error tells when the kernel has none.
-func enableIPv6(device string) error { return setSysctl("ipv6", device, "disable_ipv6", "0") }
+// keepUp makes them again: udev applies the patterns of sysctl.d some time after a device appeared.
+func keepUp(device string) error {
+	for _, s := range hostSide {
+		if s.key == disableIPv6 {
+			continue
+		}
+		if err := setSysctl(s.family, device, s.key, s.value); err != nil && !without(s.family, err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// without reports whether an error only says that the kernel runs without IPv6.
+func without(family string, err error) bool {
+	return family == "ipv6" && errors.Is(err, fs.ErrNotExist)
+}
+
+// enableIPv6 turns IPv6 on for a device.
+func enableIPv6(device string) error {
+	err := setSysctl("ipv6", device, disableIPv6, "0")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("turn IPv6 on for %s: this kernel runs without IPv6; boot without ipv6.disable=1, or use networks "+
+			"without IPv6", device)
+	}
+	return err
+}
 
 func setSysctl(family, device, key, value string) error {
 	path := filepath.Join(family, "conf", device, key)
+	if now, err := os.ReadFile(filepath.Join(sysctls, path)); err == nil && strings.TrimSpace(string(now)) == value {
+		return nil
+	}
 	err := os.WriteFile(filepath.Join(sysctls, path), []byte(value), 0)
 	if errors.Is(err, unix.EROFS) {
 		err = writeFreshProc(filepath.Join("sys/net", path), value)

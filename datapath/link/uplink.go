@@ -12,14 +12,15 @@ type Uplink struct {
 	MTU     int
 	Addr4   netip.Addr // what containers are masqueraded as; invalid if it has none
 	Addr6   netip.Addr
+	// NoEthernet: its frames have no Ethernet header (WireGuard, tun, PPP).
+	NoEthernet bool
 }
 
 // Uplinks returns the devices that carry default or on-link routes, or a global address of their own, by ifindex.
 //
 // Bridges count, since the containers on them use published ports too; what hangs on a bridge or a bond does not, as its
 // packets are seen there. A device with nothing but host routes is a container's, of whatever network driver, unless it
-// has an address. Devices whose frames have no Ethernet header (WireGuard, tun, PPP) never count: packets by them go
-// through the host's stack.
+// has an address.
 func (n Network) Uplinks() []Uplink {
 	carrying := map[int]bool{}
 	for _, r := range n.Routes {
@@ -29,13 +30,13 @@ func (n Network) Uplinks() []Uplink {
 	}
 	var uplinks []Uplink
 	for _, d := range n.Devices {
-		if !d.Up || d.Loopback || !d.Ethernet || d.Own || d.Type == "vrf" || d.Master != "" && d.Master != "vrf" {
+		if !d.Up || d.Loopback || d.Own || d.Type == "vrf" || d.Master != "" && d.Master != "vrf" {
 			continue
 		}
 		if !carrying[d.Ifindex] && !slices.ContainsFunc(d.Addrs, func(a Addr) bool { return !local(a.Addr()) }) {
 			continue
 		}
-		u := Uplink{Ifindex: d.Ifindex, Name: d.Name, MTU: d.MTU}
+		u := Uplink{Ifindex: d.Ifindex, Name: d.Name, MTU: d.MTU, NoEthernet: !d.Ethernet}
 		u.Addr4 = n.source(d, true)
 		u.Addr6 = n.source(d, false)
 		uplinks = append(uplinks, u)

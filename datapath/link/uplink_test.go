@@ -53,7 +53,7 @@ func TestUplinksWhich(t *testing.T) {
 		{"a route by a gateway", ethernet(2), []Route{{Ifindex: 2, Dst: netip.MustParsePrefix("10.5.0.0/16"), Gateway: netip.MustParseAddr("10.0.0.1")}}, false},
 		{"down", with(func(d *Device) { d.Up = false }), nil, false},
 		{"loopback", with(func(d *Device) { d.Loopback = true }), nil, false},
-		{"no Ethernet header", with(func(d *Device) { d.Ethernet = false }), []Route{defaultRoute(2, "10.0.0.1")}, false},
+		{"no Ethernet header", with(func(d *Device) { d.Ethernet = false }), []Route{defaultRoute(2, "10.0.0.1")}, true},
 		{"ours", with(func(d *Device) { d.Own = true }), nil, false},
 		{"port of a bridge", with(func(d *Device) { d.Master = "bridge" }), nil, false},
 		{"member of a bond", with(func(d *Device) { d.Master = "bond" }), nil, false},

@@ -46,7 +46,7 @@ func (h *Host) Create(slot uint32) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	if err := h.setUp(attrs.Name); err != nil {
+	if err := setUp(attrs.Name); err != nil {
 		return Pair{}, errors.Join(err, h.Delete(slot))
 	}
 	return h.pair(slot, l), nil

@@ -7,15 +7,20 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/internal/abi"
 )
 
-// Mapping is one masqueraded flow as the outside sees it.
+// youngMapping is how long a mapping may be without a flow: the flow may be about to be entered.
+const youngMapping = time.Minute
+
+// Mapping is one translated flow as its other end sees it: masqueraded, or to a published port.
 type Mapping struct {
 	Proto    uint8
-	External [2]netip.AddrPort // the two ends outside: the uplink's and the peer's, in the key's order
+	External [2]netip.AddrPort // the two ends outside: the host's and the peer's, in the key's order
 	Inner    netip.AddrPort    // the container's
+	Source   bool              // masqueraded: the container opened it
 	Idle     time.Duration     // since it was made or last used
 	key      abi.Tuple
 }
@@ -52,19 +57,22 @@ func newMapping(k abi.Tuple, v abi.NAT, now uint32) Mapping {
 		Proto: k.Proto,
 		External: [2]netip.AddrPort{
 			netip.AddrPortFrom(k.Lo.Addr(), k.LoPort.Host()), netip.AddrPortFrom(k.Hi.Addr(), k.HiPort.Host())},
-		Inner: netip.AddrPortFrom(v.Addr.Addr(), v.Port.Host()),
-		Idle:  time.Duration(max(int32(now-v.Last), 0)) * tick,
-		key:   k,
+		Inner:  netip.AddrPortFrom(v.Addr.Addr(), v.Port.Host()),
+		Source: v.Flags&abi.NATSource != 0,
+		Idle:   time.Duration(max(int32(now-v.Last), 0)) * tick,
+		key:    k,
 	}
 }
 
-// Free removes the mappings whose flow is over, and tells how many there were. A mapping is made after its flow is
-// entered, so that one without a flow is an orphan at once.
+// Free removes the mappings whose flow is over, and tells how many there were.
 func (n *NAT) Free(flows *Flows) (int, error) {
 	var orphans []Mapping
 	for m, err := range n.All() {
 		if err != nil {
 			return 0, err
+		}
+		if m.Idle < youngMapping {
+			continue
 		}
 		alive, err := m.alive(flows)
 		if err != nil {
@@ -82,9 +90,15 @@ func (n *NAT) Free(flows *Flows) (int, error) {
 	return len(orphans), nil
 }
 
-// alive asks for the flow from the container to either external end: which of them is the peer shows there.
+// alive asks for the flow between the container and either external end: which of them is the peer shows there.
 func (m Mapping) alive(flows *Flows) (bool, error) {
 	for _, peer := range m.External {
+		if peer.Addr() == m.Inner.Addr() { // it reached itself by a frontend; the flow has another address of it
+			return m.Idle < timeoutEstablished, nil
+		}
+		if m.Proto == unix.IPPROTO_ICMP || m.Proto == unix.IPPROTO_ICMPV6 { // both ports are the identifier
+			peer = netip.AddrPortFrom(peer.Addr(), m.Inner.Port())
+		}
 		key, _ := abi.NewTuple(m.Inner, peer, m.Proto)
 		flow, ok, err := flows.get(key)
 		if err != nil || ok && !flow.Expired() {

@@ -21,6 +21,9 @@ var _ datapath.UplinkTable = (*Uplinks)(nil)
 // Put enters or replaces a device.
 func (u *Uplinks) Put(ifindex int, d datapath.Uplink) error {
 	value := abi.Uplink{MTU: uint32(d.MTU), Addr6: abi.FromAddr(d.Addr6)}
+	if d.NoEthernet {
+		value.Flags = abi.UplinkNoEthernet
+	}
 	if d.Addr4.IsValid() {
 		a := d.Addr4.As4()
 		value.Addr4 = abi.ToBE32(uint32(a[0])<<24 | uint32(a[1])<<16 | uint32(a[2])<<8 | uint32(a[3]))
@@ -44,7 +47,7 @@ func (u *Uplinks) List() (map[int]datapath.Uplink, error) {
 			return nil, fmt.Errorf("list map uplinks: %w", err)
 		}
 		for i, v := range b.values {
-			d := datapath.Uplink{MTU: int(v.MTU)}
+			d := datapath.Uplink{MTU: int(v.MTU), NoEthernet: v.Flags&abi.UplinkNoEthernet != 0}
 			if n := v.Addr4.Host(); n != 0 {
 				d.Addr4 = netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 			}

@@ -3,7 +3,6 @@ package nettest
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,8 +20,8 @@ type node struct {
 	nl *netlink.Handle
 }
 
-// newNode makes a namespace, or takes the test's own, which is the host.
-func newNode(t testing.TB, host bool) *node {
+// newNode makes a namespace.
+func newNode(t testing.TB) *node {
 	t.Helper()
 	n := &node{t: t, ns: netns.None()}
 	done := make(chan error)
@@ -30,12 +29,7 @@ func newNode(t testing.TB, host bool) *node {
 		// The thread is not unlocked in the new namespace: it ends with the goroutine.
 		runtime.LockOSThread()
 		var err error
-		if host {
-			n.ns, err = netns.Get()
-			runtime.UnlockOSThread()
-		} else {
-			n.ns, err = netns.New()
-		}
+		n.ns, err = netns.New()
 		done <- err
 	}()
 	if err := <-done; err != nil {
@@ -49,6 +43,8 @@ func newNode(t testing.TB, host bool) *node {
 		n.nl.Close()
 		n.ns.Close()
 	})
+	n.sysctl("ipv6/conf/default/accept_dad", "0") // addresses work at once
+	n.sysctl("ipv6/conf/all/accept_dad", "0")
 	n.up("lo")
 	return n
 }
@@ -122,11 +118,11 @@ func (n *node) route(name, dst, gateway, src string) {
 	}
 }
 
-// sysctl sets net.PATH, slashes between the parts.
+// sysctl sets net.PATH, slashes between the parts. Which namespace's it is depends on the thread.
 func (n *node) sysctl(path, value string) {
 	n.t.Helper()
 	n.must(func() error {
-		return os.WriteFile(filepath.Join("/proc/thread-self/net", "../../../../proc/sys/net", path), []byte(value), 0)
+		return os.WriteFile(filepath.Join("/proc/sys/net", path), []byte(value), 0)
 	})
 }
 
@@ -142,8 +138,6 @@ func veth(a *node, aName string, b *node, bName string, mtu int) {
 	a.up(aName)
 	b.up(bName)
 }
-
-func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 // announceMSS makes TCP of this node announce a segment size on its default routes.
 func (n *node) announceMSS(mss int) {

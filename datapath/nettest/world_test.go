@@ -63,7 +63,7 @@ func newWorld(t testing.TB, constants map[string]any) *world {
 	}
 	w := &world{t: t, maps: map[string]*ebpf.Map{}}
 	w.spec, w.uplink = w.load(obj.Container()), w.load(obj.Uplink())
-	w.host, w.router, w.far = newNode(t, false), newNode(t, false), newNode(t, false)
+	w.host, w.router, w.far = newNode(t), newNode(t), newNode(t)
 	w.wire()
 	w.alice = w.container(1, 300, 7, "10.7.0.10", "fd07::a", gateway4, gateway6, constants)
 	w.bob = w.container(2, 301, 7, "10.7.0.11", "fd07::b", gateway4, gateway6, constants)
@@ -134,7 +134,7 @@ func (w *world) wire() {
 // container makes one with both doors open.
 func (w *world) container(slot, identity, network uint32, a4, a6, g4, g6 string, constants map[string]any) *container {
 	w.t.Helper()
-	c := &container{node: newNode(w.t, false), slot: slot, identity: identity, network: network,
+	c := &container{node: newNode(w.t), slot: slot, identity: identity, network: network,
 		addr4: netip.MustParseAddr(a4), addr6: netip.MustParseAddr(a6),
 		gw4: netip.MustParseAddr(g4), gw6: netip.MustParseAddr(g6)}
 	name := fmt.Sprintf("slc%d", slot)

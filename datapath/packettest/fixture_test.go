@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -19,7 +20,12 @@ import (
 	"github.com/sluice-net/sluice/internal/testutil"
 )
 
-func TestMain(m *testing.M) { os.Exit(netns.Isolated(m.Run)) }
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "-test.fuzzworker") { // started within the namespaces, by descriptors of its own
+		os.Exit(m.Run())
+	}
+	os.Exit(netns.Isolated(m.Run))
+}
 
 // The verdicts of tc programs (linux/pkt_cls.h).
 const (
@@ -290,10 +296,10 @@ func splice(insns asm.Instructions, name string, policy stub) asm.Instructions {
 // context is struct __sk_buff, as far as a test run may set it.
 type context struct {
 	Len, PktType, Mark, QueueMapping, Protocol, VlanPresent, VlanTCI, VlanProto, Priority uint32
-	IngressIfindex, Ifindex, TcIndex                                                     uint32
-	CB                                                                                   [5]uint32
-	Hash, TcClassid, Data, DataEnd, NapiID, Family                                       uint32
-	Rest                                                                                 [104]byte
+	IngressIfindex, Ifindex, TcIndex                                                      uint32
+	CB                                                                                    [5]uint32
+	Hash, TcClassid, Data, DataEnd, NapiID, Family                                        uint32
+	Rest                                                                                  [104]byte
 }
 
 // from is what the sender's program leaves for the receiver's.
@@ -315,9 +321,14 @@ func (k *kernel) run(p *ebpf.Program, packet []byte, cb [5]uint32) (uint32, []by
 }
 
 func tryRun(p *ebpf.Program, packet []byte, cb [5]uint32) (uint32, []byte, error) {
-	o := ebpf.RunOptions{Data: packet, DataOut: make([]byte, len(packet)+256), Context: context{CB: cb}}
-	verdict, err := p.Run(&o)
+	o := runOptions(packet)
+	o.Context = context{CB: cb}
+	verdict, err := p.Run(o)
 	return verdict, o.DataOut, err
+}
+
+func runOptions(packet []byte) *ebpf.RunOptions {
+	return &ebpf.RunOptions{Data: packet, DataOut: make([]byte, len(packet)+256)}
 }
 
 // counted returns how many packets the programs counted by direction and reason (abi.DropNone: forwarded).

@@ -108,6 +108,7 @@ func TestPrivilegedExpiry(t *testing.T) {
 				k.change(x, y, test.proto, func(f *abi.Flow) {
 					f.Flags = f.Flags&abi.FlowInitiatorLo | test.flags
 					f.Last -= uint32(age / unit)
+					f.Tick--
 				})
 				k.run(b.egress, reply, fromStack)
 				initiator, _ := mustTuple(x, y, test.proto).Ends(*k.flow(x, y, test.proto))

@@ -1,35 +1,57 @@
 package packettest
 
 import (
-	"bytes"
-	"errors"
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
-
-	"github.com/sluice-net/sluice/datapath/obj"
 )
 
-func TestPrivilegedLoad(t *testing.T) {
-	rlimit.RemoveMemlock()
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(obj.Container()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := ebpf.NewCollection(spec)
-	if err != nil {
-		var v *ebpf.VerifierError
-		if errors.As(err, &v) {
-			t.Fatalf("%+v", v)
+// switches are all features of bpf/abi/config.h.
+var switches = []string{"CLOSED", "IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
+
+// insnsMax is how long a container's program may be, in instructions as the kernel runs them, with everything on.
+const insnsMax = 5400
+
+// Every combination of features loads.
+func TestPrivilegedFeatureCombinations(t *testing.T) {
+	k := newKernel(t)
+	for bits := range 1 << len(switches) {
+		f := features{}
+		for i, name := range switches {
+			f[name] = bits>>i&1 == 1
 		}
-		t.Fatal(err)
+		p, err := k.tryLoad(alice, options{features: f})
+		if err != nil {
+			t.Fatalf("%v: %+v", f, err)
+		}
+		p.egress.Close()
+		p.ingress.Close()
 	}
-	for n, p := range c.Programs {
-		i, _ := p.Info()
-		ins, _ := i.Instructions()
-		vi, _ := i.VerifiedInstructions()
-		t.Log(n, len(ins), vi)
+}
+
+// Programs stay small: their size is what a change of policy waits for.
+func TestPrivilegedProgramSize(t *testing.T) {
+	k := newKernel(t)
+	for about, f := range map[string]features{
+		"closed":     open.with("CLOSED"),
+		"plain":      open,
+		"everything": open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"),
+	} {
+		p := k.load(alice, options{features: f})
+		for name, program := range map[string]*ebpf.Program{"egress": p.egress, "ingress": p.ingress} {
+			info, err := program.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			insns, err := info.Instructions()
+			if err != nil {
+				t.Fatal(err)
+			}
+			verified, _ := info.VerifiedInstructions()
+			t.Logf("%s, %s: %d instructions, %d verified", about, name, len(insns), verified)
+			if len(insns) > insnsMax {
+				t.Errorf("%s, %s: %d instructions, want at most %d", about, name, len(insns), insnsMax)
+			}
+		}
 	}
-	c.Close()
 }

@@ -1,6 +1,7 @@
 package packettest
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 
@@ -37,7 +38,21 @@ func frame(l ...gopacket.SerializableLayer) []byte {
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, l...); err != nil {
 		panic(err)
 	}
-	return b.Bytes()
+	return unpadded(b.Bytes())
+}
+
+// unpadded cuts off the padding to Ethernet's least length: veth devices carry none.
+func unpadded(b []byte) []byte {
+	length := len(b)
+	switch binary.BigEndian.Uint16(b[12:]) {
+	case 0x0800:
+		length = 14 + int(binary.BigEndian.Uint16(b[16:]))
+	case 0x86dd:
+		length = 54 + int(binary.BigEndian.Uint16(b[18:]))
+	case 0x0806:
+		length = 42
+	}
+	return b[:min(length, len(b))]
 }
 
 // ends are the two ends of a packet.

@@ -50,7 +50,8 @@ out="ip -n outside"
 ip netns exec outside sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 $out link set lo up
 $out link set host up
-for a in 10.77.0.2/24 10.77.0.3/24 fd77::2/64 fd77::3/64; do $out addr add $a dev host; done
+for a in 10.77.0.2/24 10.77.0.3/24 fd77::2/64; do $out addr add $a dev host; done
+$out addr add fd77::3/64 dev host preferred_lft 0 # not chosen by itself
 $out link add far mtu 1400 type veth peer name near netns far
 $out addr add 203.0.113.1/30 dev far
 $out addr add 2001:db8:63::1/64 dev far
@@ -62,8 +63,8 @@ $far addr add 2001:db8:63::2/64 dev near
 $far addr add 198.51.100.1/32 dev lo
 $far addr add 2001:db8:64::1/128 dev lo
 $far link set near up
-$far route add default via 203.0.113.1
-$far route add default via 2001:db8:63::1
+$far route add default via 203.0.113.1 src 198.51.100.1
+$far route add default via 2001:db8:63::1 src 2001:db8:64::1
 $out route add 198.51.100.1/32 via 203.0.113.2
 $out route add 2001:db8:64::1/128 via 2001:db8:63::2
 

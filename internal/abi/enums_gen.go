@@ -16,7 +16,9 @@ const (
 )
 
 // Constants of enum origin of bpf/abi. Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity
-// and cb[2] the network of the sender, valid unless the origin is the stack. The doors zero all three.
+// and cb[2] the network of the sender, valid unless the origin is the stack. cb[3] is the receiver's revision under
+// which the receiver's program allowed this very flow and sender, 0 if it did not or if the packet needs more than to
+// be delivered. The doors zero all four.
 const (
 	OriginStack     = 0
 	OriginContainer = 1
@@ -48,6 +50,17 @@ const (
 	FlowSNAT         = 64  // snat_*: the source that the responder sees
 	FlowEstablished  = 128 // TCP: the handshake is complete
 	FlowHairpin      = 256 // initiator and responder are one container, which reached itself by a frontend: the initiator's address in the tuple is the gateway's, its own is the responder's
+)
+
+// Constants of enum nat_flags of bpf/abi.
+const (
+	NATSource      = 1 // masquerade: the container opened the flow, the tuple has its masquerade port
+	NATDestination = 2 // the tuple's initiator opened the flow to a frontend, addr is the backend
+)
+
+// Constants of enum uplink_flags of bpf/abi.
+const (
+	UplinkNoEthernet = 1 // its frames have no Ethernet header (tun, WireGuard)
 )
 
 // Constants of enum event_type of bpf/abi.

@@ -38,6 +38,7 @@ type Flow struct {
 	DNATPort          BE16
 	SNATPort          BE16
 	MasqueradeIfindex uint32 // uplink of a masqueraded flow
+	Tick              uint32 // FLOW_TICK of the moment when last was read: a clock that costs nothing to read
 }
 
 // NAT is struct nat of bpf/abi. A translated flow: the tuple as the other end sees it (normalised) -> the container's
@@ -91,8 +92,8 @@ type Fragment struct {
 type Uplink struct {
 	Addr4 BE32
 	MTU   uint32
-	Addr6 IP // :: if none
-	Flags uint16
+	Addr6 IP     // :: if none
+	Flags uint16 // enum uplink_flags
 	_     uint16
 }
 
@@ -149,7 +150,7 @@ var Sizes = map[string]uintptr{
 	"IP":          16,
 	"Endpoint":    24,
 	"Tuple":       40,
-	"Flow":        64,
+	"Flow":        68,
 	"NAT":         28,
 	"ServiceKey":  20,
 	"Service":     24,

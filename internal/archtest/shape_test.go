@@ -20,20 +20,27 @@ const (
 var vague = map[string]bool{"util": true, "utils": true, "common": true, "misc": true, "helper": true, "helpers": true,
 	"manager": true, "types": true}
 
+// TestPackagesAreDocumented: the package comment is in doc.go, or in the package's only file.
 func TestPackagesAreDocumented(t *testing.T) {
-	documented, seen := map[string]bool{}, map[string]bool{}
+	files, documented := map[string]int{}, map[string]string{}
 	for _, s := range sources(t) {
-		seen[s.pkg] = true
-		if filepath.Base(s.path) == "doc.go" && s.file.Doc != nil {
-			documented[s.pkg] = true
+		if s.test() && files[s.pkg] > 0 {
+			continue
+		}
+		files[s.pkg]++
+		if s.file.Doc != nil && documented[s.pkg] != "doc.go" {
+			documented[s.pkg] = filepath.Base(s.path)
 		}
 		if vague[s.file.Name.Name] {
 			t.Errorf("%s: package %s: name it after what it owns", s.path, s.file.Name.Name)
 		}
 	}
-	for pkg := range seen {
-		if !documented[pkg] {
-			t.Errorf("%s has no doc.go with a package comment", pkg)
+	for pkg, n := range files {
+		switch {
+		case documented[pkg] == "":
+			t.Errorf("%s has no package comment", pkg)
+		case n > 1 && documented[pkg] != "doc.go":
+			t.Errorf("%s has its package comment in %s, not in doc.go", pkg, documented[pkg])
 		}
 	}
 }

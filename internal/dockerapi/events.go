@@ -41,7 +41,7 @@ func (c *Client) follow(ctx context.Context, changes chan<- struct{}, onLoss fun
 	defer cancel()
 	filters := client.Filters{}.
 		Add("type", "container", "network").
-		Add("event", "start", "die", "destroy", "rename", "connect", "disconnect", "remove")
+		Add("event", "create", "start", "die", "destroy", "rename", "connect", "disconnect", "remove")
 	stream := c.docker.Events(ctx, client.EventsListOptions{Filters: filters})
 	if _, err := c.Version(ctx); err == nil {
 		connected = true

@@ -72,6 +72,9 @@ func enter() error {
 	if err := unix.Mount("bpf", BPFDir, "bpf", 0, ""); err != nil {
 		return fmt.Errorf("mount BPF file system: %w", err)
 	}
+	if err := os.MkdirAll("/run", 0o755); err != nil { // a virtual machine of a test may lack it
+		return err
+	}
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}

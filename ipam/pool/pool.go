@@ -41,18 +41,19 @@ func New(prefix, choice netip.Prefix) (*Pool, error) {
 
 // Valid returns why a prefix cannot be the subnet of a container network, or nil.
 func Valid(prefix netip.Prefix) error {
-	a := prefix.Addr()
+	a := prefix.Masked().Addr()
 	switch {
 	case !prefix.IsValid():
 		return errors.New("invalid subnet")
-	case a.Is4In6():
+	case prefix.Addr().Is4In6():
 		return fmt.Errorf("subnet %s is IPv4-mapped: write it as IPv4", prefix)
 	case a.BitLen()-prefix.Bits() < 2:
 		return fmt.Errorf("subnet %s is too small for a gateway and a container: /%d is the smallest", prefix,
 			a.BitLen()-2)
 	case prefix.Bits() < 8:
 		return fmt.Errorf("subnet %s is too large: /8 is the largest", prefix)
-	case a.IsMulticast(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240):
+	case a.IsMulticast(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsUnspecified(),
+		a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240):
 		return fmt.Errorf("subnet %s holds no addresses for hosts", prefix)
 	}
 	return nil

@@ -47,14 +47,33 @@ func (Sockets) Reserve(f service.Frontend) (io.Closer, error) {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
 	if err == nil {
-		err = unix.Bind(fd, address)
+		err = bind(fd, kind, address)
 	}
 	if err != nil {
 		s.Close()
-		if errors.Is(err, unix.EADDRINUSE) {
+		switch {
+		case errors.Is(err, unix.EADDRINUSE):
 			return nil, errors.New("a socket of the host has it")
+		case errors.Is(err, unix.EADDRNOTAVAIL):
+			return nil, errors.New("the host does not have the address")
 		}
 		return nil, fmt.Errorf("bind: %w", err)
 	}
 	return s, nil
+}
+
+// bind binds also where only connections of a former TCP server still wait for their end. The option that permits this
+// is cleared again, since with it any other server could bind the port beside ours.
+func bind(fd, kind int, address unix.Sockaddr) error {
+	err := unix.Bind(fd, address)
+	if !errors.Is(err, unix.EADDRINUSE) || kind != unix.SOCK_STREAM {
+		return err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, address); err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
 }

@@ -228,7 +228,10 @@ func (f *Fake) Subscribe(ctx context.Context, filter api.EventFilter) (<-chan ap
 		}
 		for {
 			select {
-			case e := <-f.follow():
+			case e, open := <-f.follow():
+				if !open {
+					return
+				}
 				ch <- e
 			case <-ctx.Done():
 				f.record("Unsubscribe", nil)
@@ -247,6 +250,9 @@ func (f *Fake) follow() chan api.Event {
 	}
 	return f.follows
 }
+
+// Stop ends the subscriptions that follow, as a daemon does that stops.
+func (f *Fake) Stop() { close(f.follow()) }
 
 // Send gives an event to one follower, and reports whether there was one in time.
 func (f *Fake) Send(e api.Event) bool {

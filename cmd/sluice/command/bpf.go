@@ -88,7 +88,7 @@ func (a *app) addressList() *cobra.Command {
 					if e.Host {
 						return "host"
 					}
-					return e.Endpoint
+					return shortened(e.Endpoint)
 				}},
 				{name: "IDENTITY", value: func(e api.AddressEntry) string { return strconv.Itoa(int(e.Identity)) }},
 				{name: "NETWORK", value: func(e api.AddressEntry) string { return number(e.Host, e.Network) }},
@@ -100,6 +100,14 @@ func (a *app) addressList() *cobra.Command {
 	}
 	out.flags(cmd)
 	return cmd
+}
+
+// shortened returns a name, or the beginning of a whole id.
+func shortened(name string) string {
+	if len(name) == 64 {
+		return short(name)
+	}
+	return name
 }
 
 // number returns n, empty for what the host has not.

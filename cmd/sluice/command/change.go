@@ -113,8 +113,12 @@ func named(name, id string) string {
 // address returns a prefix's address, empty if there is none.
 func address(p netip.Prefix) string { return stringer(p.Addr()) }
 
-func enforced(d api.Direction) string {
-	if d.Enforced {
+// enforced says what restricts one direction of an endpoint.
+func enforced(e api.Endpoint, d api.Direction) string {
+	switch {
+	case e.State == api.StateClosed:
+		return "closed"
+	case d.Enforced:
 		return "enforced"
 	}
 	return "open"

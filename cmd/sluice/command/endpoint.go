@@ -74,8 +74,8 @@ func (a *app) endpointColumns() []column[api.Endpoint] {
 		{name: "IDENTITY", value: func(e api.Endpoint) string { return strconv.Itoa(int(e.Identity)) }},
 		{name: "IPV4", value: func(e api.Endpoint) string { return address(e.IPv4) }},
 		{name: "IPV6", value: func(e api.Endpoint) string { return address(e.IPv6) }},
-		{name: "EGRESS", value: func(e api.Endpoint) string { return enforced(e.Egress) }},
-		{name: "INGRESS", value: func(e api.Endpoint) string { return enforced(e.Ingress) }},
+		{name: "EGRESS", value: func(e api.Endpoint) string { return enforced(e, e.Egress) }},
+		{name: "INGRESS", value: func(e api.Endpoint) string { return enforced(e, e.Ingress) }},
 		{name: "MAC", wide: true, value: func(e api.Endpoint) string { return e.MAC }},
 		{name: "INTERFACE", wide: true, value: func(e api.Endpoint) string { return e.Interface }},
 		{name: "SLOT", wide: true, value: func(e api.Endpoint) string { return strconv.Itoa(int(e.Slot)) }},
@@ -133,8 +133,8 @@ func (a *app) aboutEndpoint(e api.Endpoint) []fact {
 		{"Labels removed", strings.Join(e.Changed.Remove, ",")},
 		{"Revision", strconv.Itoa(int(e.Revision))},
 		{"Program", a.aboutProgram(e.Program)},
-		{"Egress", direction(e.Egress)},
-		{"Ingress", direction(e.Ingress)},
+		{"Egress", direction(e, e.Egress)},
+		{"Ingress", direction(e, e.Ingress)},
 	}...)
 }
 
@@ -142,16 +142,23 @@ func (a *app) aboutProgram(p api.Program) string {
 	if p.Loaded.IsZero() {
 		return short(p.Fingerprint)
 	}
-	return fmt.Sprintf("%s, %d instructions, loaded %s ago in %s", short(p.Fingerprint), p.Instructions,
-		ago(a.Now(), p.Loaded), p.LoadTime.Round(10*time.Microsecond))
+	text := short(p.Fingerprint)
+	if p.Instructions > 0 {
+		text += fmt.Sprintf(", %d instructions", p.Instructions)
+	}
+	return text + fmt.Sprintf(", loaded %s ago in %s", ago(a.Now(), p.Loaded), p.LoadTime.Round(10*time.Microsecond))
 }
 
-func direction(d api.Direction) string {
-	text := fmt.Sprintf("open, %d packets, %s", d.Packets, size(d.Bytes))
-	if d.Enforced {
-		text = fmt.Sprintf("enforced by %s (%d entries), %d packets, %s", strings.Join(d.Policies, ", "), d.Entries, d.Packets, size(d.Bytes))
+// direction describes policy and traffic of one direction.
+func direction(e api.Endpoint, d api.Direction) string {
+	text := enforced(e, d)
+	if text == "enforced" {
+		text = fmt.Sprintf("enforced by %s (%d entries)", strings.Join(d.Policies, ", "), d.Entries)
+		if len(d.Policies) == 0 {
+			text = fmt.Sprintf("enforced by the network's options (%d entries)", d.Entries)
+		}
 	}
-	return text
+	return fmt.Sprintf("%s, %d packets, %s", text, d.Packets, size(d.Bytes))
 }
 
 func (a *app) endpointLabel() *cobra.Command {

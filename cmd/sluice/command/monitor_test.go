@@ -88,6 +88,22 @@ func TestMonitorFollowsUntilInterrupted(t *testing.T) {
 	})
 }
 
+func TestMonitorSaysWhenTheDaemonStops(t *testing.T) {
+	f := servertest.Sample()
+	f.Stop()
+	got := sluice(t, f, "monitor")
+	if got.code != exitRefused || got.err != "sluice: follow events: the daemon stops\n" || strings.Count(got.out, "\n") != 4 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestMonitorWarnsOfNamesThatNobodyHas(t *testing.T) {
+	got := sluice(t, servertest.Sample(), "monitor", "--follow=false", "-e", "typo")
+	if got.code != exitGood || got.err != "sluice: no endpoint is called \"typo\" now; waiting for one\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // poll waits until done, at most ten seconds.
 func poll(t *testing.T, what string, done func() bool) {
 	t.Helper()

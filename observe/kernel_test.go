@@ -1,0 +1,149 @@
+package observe
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/internal/testutil"
+)
+
+// pinned creates the maps of the programs in a BPF file system of the test's own.
+func pinned(t *testing.T) (dir string, maps map[string]*ebpf.Map) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatalf("mount bpffs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount bpffs: %v", err)
+		}
+	})
+	maps = map[string]*ebpf.Map{}
+	for _, spec := range []*ebpf.MapSpec{
+		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 1 << 16},
+		{Name: "observers", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1},
+		{Name: "event_budget", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventTrace + 1},
+	} {
+		m, err := ebpf.NewMap(spec)
+		if err != nil {
+			t.Fatalf("create map %s: %v", spec.Name, err)
+		}
+		t.Cleanup(func() { _ = m.Close() })
+		if err := m.Pin(filepath.Join(dir, spec.Name)); err != nil {
+			t.Fatalf("pin map %s: %v", spec.Name, err)
+		}
+		maps[spec.Name] = m
+	}
+	return dir, maps
+}
+
+// writer returns a program that writes the packet which it is given into the ring.
+func writer(t *testing.T, ring *ebpf.Map) *ebpf.Program {
+	t.Helper()
+	aligned := int16((recordSize + 7) &^ 7)
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "writer", Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
+		asm.Mov.Imm(asm.R2, 0), // bpf_skb_load_bytes(skb, 0, stack, size)
+		asm.Mov.Reg(asm.R3, asm.RFP),
+		asm.Add.Imm(asm.R3, int32(-aligned)),
+		asm.Mov.Imm(asm.R4, int32(recordSize)),
+		asm.FnSkbLoadBytes.Call(),
+		asm.JNE.Imm(asm.R0, 0, "exit"),
+		asm.LoadMapPtr(asm.R1, ring.FD()), // bpf_ringbuf_output(ring, stack, size, 0)
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, int32(-aligned)),
+		asm.Mov.Imm(asm.R3, int32(recordSize)),
+		asm.Mov.Imm(asm.R4, 0),
+		asm.FnRingbufOutput.Call(),
+		asm.Return().WithSymbol("exit"),
+	}})
+	if err != nil {
+		t.Fatalf("load writer: %v", err)
+	}
+	t.Cleanup(func() { _ = prog.Close() })
+	return prog
+}
+
+func TestPrivilegedKernel(t *testing.T) {
+	testutil.Privileged(t)
+	dir, maps := pinned(t)
+	prog := writer(t, maps["events"])
+	if err := maps["observers"].Put(uint32(0), uint32(abi.ObserverTraces)); err != nil { // as a killed daemon leaves it
+		t.Fatal(err)
+	}
+	kernel, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	o := New(Options{Ring: kernel, Names: testNames{}, Log: log})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	flags := func() (v uint32) {
+		if err := maps["observers"].Lookup(uint32(0), &v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	poll(t, "what was observed before is off", func() bool { return flags() == 0 })
+	events, err := o.Subscribe(ctx, api.EventFilter{Types: []string{api.EventDrop, api.EventVerdict}, Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := flags(); got != abi.ObserverAllowed {
+		t.Errorf("observers is %b", got)
+	}
+	written := denied()
+	_, now := kernelClock()
+	written.Time = now
+	if ret, err := prog.Run(&ebpf.RunOptions{Data: record(written)}); ret != 0 || err != nil {
+		t.Fatalf("write: %d, %v", int32(ret), err)
+	}
+	e := next(t, events)
+	if e.Reason != api.ReasonPolicyDenied || e.Rule != "egress[0]" || time.Since(e.Time).Abs() > time.Minute {
+		t.Errorf("got %+v", e)
+	}
+	loseOn(t, maps["event_budget"], 5)
+	if e := next(t, events); e.Lost == nil || e.Lost.Count != 5*uint64(ebpf.MustPossibleCPU()) {
+		t.Errorf("after the programs lost events: %+v", e)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if got := flags(); got != 0 {
+		t.Errorf("afterwards observers is %b", got)
+	}
+}
+
+// loseOn adds n lost drops on each CPU.
+func loseOn(t *testing.T, budget *ebpf.Map, n uint32) {
+	t.Helper()
+	perCPU := make([]abi.Budget, ebpf.MustPossibleCPU())
+	for i := range perCPU {
+		perCPU[i].Lost = n
+	}
+	if err := budget.Put(uint32(abi.EventDrop), perCPU); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenNamesWhatIsMissing(t *testing.T) {
+	_, err := Open(t.TempDir())
+	if err == nil || !strings.HasPrefix(err.Error(), "open map events: ") {
+		t.Errorf("error %v", err)
+	}
+}
