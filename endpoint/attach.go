@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/sluice-net/sluice/datapath"
@@ -43,7 +42,11 @@ func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoi
 		}
 		return answerCreate(r, mac), nil
 	}
-	if err := m.checkAddresses(ctx, n, e, mac); err != nil {
+	err := checkAddresses(n, e, mac)
+	if err == nil {
+		err = m.takeOver(ctx, e)
+	}
+	if err != nil {
 		return EndpointAnswer{}, fmt.Errorf("create endpoint %s: %w", short(r.ID), err)
 	}
 	if err := m.save(ctx, e); err != nil {
@@ -67,8 +70,8 @@ func macOf(id string) net.HardwareAddr {
 	return net.HardwareAddr{sum[0]&0xfc | 0x02, sum[1], sum[2], sum[3], sum[4], sum[5]}
 }
 
-// checkAddresses refuses addresses that are outside the network's subnets or in use.
-func (m *Manager) checkAddresses(ctx context.Context, n *Network, e *Endpoint, mac net.HardwareAddr) error {
+// checkAddresses refuses addresses that are outside the network's subnets or its gateways.
+func checkAddresses(n *Network, e *Endpoint, mac net.HardwareAddr) error {
 	if len(mac) != 6 || mac[0]&1 != 0 {
 		return fmt.Errorf("MAC %s is not a unicast Ethernet address", mac)
 	}
@@ -83,33 +86,8 @@ func (m *Manager) checkAddresses(ctx context.Context, n *Network, e *Endpoint, m
 		if a == s.Gateway {
 			return fmt.Errorf("address %s is the gateway of network %s", a, n.title())
 		}
-		if other := m.holder(a); other != nil {
-			if err := m.evict(ctx, other); err != nil {
-				return fmt.Errorf("address %s is in use by endpoint %s (%s): %w", a, short(other.ID), other.Container.Name, err)
-			}
-		}
 	}
 	return nil
-}
-
-// evict removes an endpoint whose address Docker gives to another one. An engine that was killed tells nobody of the
-// endpoints that it forgets, and gives their addresses away when it starts again. An endpoint that may be alive is not
-// removed: its container would lose its network.
-func (m *Manager) evict(ctx context.Context, e *Endpoint) error {
-	switch {
-	case e.joined():
-		alive, err := m.Links.List()
-		if err != nil {
-			return fmt.Errorf("list veth pairs: %w", err)
-		}
-		if slices.ContainsFunc(alive, e.uses) {
-			return errors.New("it is attached to a container")
-		}
-	case e.Veth == nil && m.Now().Sub(e.Created) < settling:
-		return errors.New("it was just made")
-	}
-	m.Log.WithField("endpoint", short(e.ID)).Info("Docker gave its address to another endpoint, removing it")
-	return m.DeleteEndpoint(ctx, e.NetworkID, e.ID)
 }
 
 // uses reports whether a pair is the endpoint's.
