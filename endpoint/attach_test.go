@@ -326,7 +326,7 @@ func TestFailedLoad(t *testing.T) {
 	w.makeNetwork(1)
 	db := w.run(1, 1, "app=db")
 	before, _ := w.kernel.program(db.Veth.Slot)
-	w.kernel.set(0, func(_ int, name string) bool { return name == "replace" })
+	w.kernel.set(func(_ int, name string) bool { return name == "replace" })
 	revision := w.apply(only("web"))
 	w.settle()
 	results, err := w.Wait(t.Context(), revision)
@@ -343,7 +343,7 @@ func TestFailedLoad(t *testing.T) {
 	if err := w.tryRun(1, 2); err == nil {
 		t.Error("joined without programs")
 	}
-	w.kernel.set(0, nil)
+	w.kernel.set(nil)
 	w.must(w.stop(1, 2))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
