@@ -40,6 +40,13 @@ func run(args []string) int {
 		return 0
 	}
 	log := newLog(c)
+	if c.remove {
+		if err := remove(c); err != nil {
+			log.Error(err)
+			return 1
+		}
+		return 0
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	d, err := wire(ctx, c, log)
@@ -94,6 +101,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.log.WithFields(logrus.Fields{
 		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
 	}).Info("ready")
+	if err := notifyReady(); err != nil {
+		d.log.Warn(err)
+	}
 
 	var err error
 	select {
