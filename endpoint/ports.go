@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -27,7 +28,14 @@ func (m *Manager) Program(ctx context.Context, r PortsRequest) error {
 	if !ok {
 		return fmt.Errorf("publish ports of endpoint %s: it is not known to Sluice", short(r.EndpointID))
 	}
-	if len(r.Ports) == 0 {
+	n, known := m.network(e.NetworkID)
+	switch {
+	case len(r.Ports) == 0:
+		return nil
+	case !e.joined() || !known:
+		return fmt.Errorf("publish ports of endpoint %s: it has not joined a container", short(r.EndpointID))
+	case n.Internal:
+		m.Log.WithField("endpoint", short(e.ID)).Info("ports are not published: the network is internal")
 		return nil
 	}
 	published, err := m.Ports.Publish(e.ID, e.addrs(), r.Ports)
@@ -37,10 +45,19 @@ func (m *Manager) Program(ctx context.Context, r PortsRequest) error {
 	changed := *e
 	changed.Ports, changed.Published = r.Ports, published
 	if err := m.save(ctx, &changed); err != nil {
-		m.Ports.Withdraw(e.ID)
-		return err
+		return errors.Join(err, m.unpublish(e))
 	}
 	return m.publishPorts(e, &changed)
+}
+
+// unpublish makes the registry hold what an endpoint's record says, and no more.
+func (m *Manager) unpublish(e *Endpoint) error {
+	if len(e.Published) == 0 {
+		m.Ports.Withdraw(e.ID)
+		return nil
+	}
+	_, err := m.Ports.Publish(e.ID, e.addrs(), exact(e.Published))
+	return err
 }
 
 // publishPorts makes the services map follow from one record of an endpoint to the next.
