@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bpf ## build bin/sluiced and bin/sluice
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sluice ./cmd/sluiced
 
 bpf: $(BPFOBJ) ## compile the BPF objects
 
@@ -80,7 +80,10 @@ install: build ## install the binaries, units, completion and Docker's plugin li
 	bin/sluice completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
-uninstall: ## remove what install put there
+uninstall: ## take Sluice out of the kernel and remove what install put there (the state and /etc/sluice stay)
+	-[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl disable --now sluiced
+	[ -n "$(DESTDIR)" ] || [ ! -x $(PREFIX)/bin/sluiced ] || \
+		$(PREFIX)/bin/sluiced --remove $$(ls /etc/sluice/sluiced.yaml 2>/dev/null | sed 's/^/--config /')
 	rm -f $(DESTDIR)$(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/bin/sluiced \
 		$(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice $(DESTDIR)$(UNITDIR)/sluiced.service \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
