@@ -15,7 +15,7 @@ const (
 	// datagram is the length of a datagram's payload.
 	datagram = 64
 	// burst is how many datagrams go out before one is acknowledged; a socket's buffer takes them all.
-	burst = 32
+	burst = 128
 	// ackPatience is how long a burst waits for its acknowledgement before it counts as stalled.
 	ackPatience = 200 * time.Millisecond
 )
