@@ -92,6 +92,13 @@ func transfer(trap uintptr, fd int, b []byte) (int, error) {
 	}
 }
 
+// readNow takes a message if there is one.
+func readNow(fd int, b []byte) bool {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
+		unix.MSG_DONTWAIT, 0, 0)
+	return errno == 0
+}
+
 func connect(fd int, address []byte) error {
 	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&address[0])), uintptr(len(address)))
 	if errno != 0 {
