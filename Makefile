@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bpf ## build bin/sluiced and bin/sluice
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sluiced ./cmd/sluice
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sluice ./cmd/sluiced
 
 bpf: $(BPFOBJ) ## compile the BPF objects
 
@@ -85,7 +85,10 @@ install: build man ## install the binaries, unit, manual pages, completion and D
 	bin/sluice completion fish >$(SHARE)/fish/vendor_completions.d/sluice.fish
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
-uninstall: ## remove what install put there, but not the configuration
+uninstall: ## take Sluice out of the kernel and remove what install put there (the state and /etc/sluice stay)
+	-[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl disable --now sluiced
+	[ -n "$(DESTDIR)" ] || [ ! -x $(PREFIX)/bin/sluiced ] || \
+		$(PREFIX)/bin/sluiced --remove $$(ls /etc/sluice/sluiced.yaml 2>/dev/null | sed 's/^/--config /')
 	rm -f $(DESTDIR)$(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/bin/sluiced \
 		$(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice $(DESTDIR)$(UNITDIR)/sluiced.service \
 		$(SHARE)/man/man1/sluice.1 $(SHARE)/man/man1/sluice-*.1 \
