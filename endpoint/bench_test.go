@@ -45,6 +45,40 @@ func hundred(b *testing.B) *world {
 	return w
 }
 
+// BenchmarkJoin is a start beside 100 others, without the kernel: what the passes themselves cost, and the store.
+func BenchmarkJoin(b *testing.B) {
+	w := newWorld(b)
+	w.makeNetwork(1)
+	w.apply(only("web"))
+	for i := 1; i <= 100; i++ {
+		w.run(1, i, "app=web", fmt.Sprintf("n=%d", i))
+	}
+	w.settle()
+	for b.Loop() {
+		if err := w.tryRun(1, 101, "app=web", "n=50"); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		w.must(w.stop(1, 101))
+		w.settle()
+		b.StartTimer()
+	}
+}
+
+// BenchmarkPass finds that nothing changed for 100 containers.
+func BenchmarkPass(b *testing.B) {
+	w := newWorld(b)
+	w.makeNetwork(1)
+	w.apply(only("web"))
+	for i := 1; i <= 100; i++ {
+		w.run(1, i, "app=web", fmt.Sprintf("n=%d", i))
+	}
+	w.settle()
+	for b.Loop() {
+		w.must(w.regenerate(b.Context(), ""))
+	}
+}
+
 // BenchmarkPrivilegedRegenerateOne makes one container's programs anew.
 func BenchmarkPrivilegedRegenerateOne(b *testing.B) {
 	w := hundred(b)
