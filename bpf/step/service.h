@@ -18,7 +18,8 @@ struct translation {
  * frontend now. 0 if the destination is no frontend. */
 STEP int backend_find(struct packet *p, struct ip *addr, __be16 *port)
 {
-	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->dst);
+	struct ip dst = p->dst; /* a key on the own stack: Linux 6.1 takes no other */
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &dst);
 	struct service *s;
 	struct nat *n;
 

@@ -10,7 +10,7 @@ import (
 var switches = []string{"CLOSED", "IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
 
 // insnsMax is how long a container's program may be, in instructions as the kernel runs them, with everything on.
-const insnsMax = 5400
+const insnsMax = 5500
 
 // Every combination of features loads.
 func TestPrivilegedFeatureCombinations(t *testing.T) {
