@@ -58,8 +58,8 @@ test-kernel: ## run packet and netns tests on other kernels (qemu)
 probe: ## build bin/probe, the network tool of the tests and the demonstration
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./integration/cmd/probe
 
-bench: build probe need-bench ## measure against Docker's bridge and a bare veth pair (root)
-	go run ./bench
+bench: build probe need-bench ## measure against Docker's bridge and a bare veth pair (root; QUICK=1: two minutes)
+	$(GO) run ./bench $(if $(QUICK),--quick) $(BENCHFLAGS)
 
 run: build probe need-run ## bring up an engine, the daemon and three containers, and show what Sluice does (root)
 	@contrib/demo/run.sh

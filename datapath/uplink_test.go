@@ -290,11 +290,13 @@ func TestPrivilegedUplinkKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	owned := []string{"172.17.0.1", "10.70.0.1", "10.9.0.1", "fd09::1"}
-	if tun.Attrs().Index != 0 {
+	uplinks := map[int]Uplink{bridge.Attrs().Index: {Name: "docker0", Addr4: netip.MustParseAddr("172.17.0.1"), MTU: 1500}}
+	if index := tun.Attrs().Index; index != 0 {
 		owned = append(owned, "10.71.0.1")
+		uplinks[index] = Uplink{Name: "tun0", Addr4: netip.MustParseAddr("10.71.0.1"), MTU: 1500, NoEthernet: true}
 	}
 	u.owns(t, owned...)
-	u.has(t, map[int]Uplink{bridge.Attrs().Index: {Name: "docker0", Addr4: netip.MustParseAddr("172.17.0.1"), MTU: 1500}})
+	u.has(t, uplinks)
 }
 
 // TestPrivilegedUplinksAdopt: a restart keeps the links and replaces the programs, and clears what is stale.

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -42,7 +43,7 @@ func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoi
 		}
 		return answerCreate(r, mac), nil
 	}
-	if err := m.checkAddresses(n, e, mac); err != nil {
+	if err := errors.Join(checkAddresses(n, e, mac), m.takeOver(ctx, e)); err != nil {
 		return EndpointAnswer{}, fmt.Errorf("create endpoint %s: %w", short(r.ID), err)
 	}
 	if err := m.save(ctx, e); err != nil {
@@ -66,8 +67,8 @@ func macOf(id string) net.HardwareAddr {
 	return net.HardwareAddr{sum[0]&0xfc | 0x02, sum[1], sum[2], sum[3], sum[4], sum[5]}
 }
 
-// checkAddresses refuses addresses that are outside the network's subnets or in use.
-func (m *Manager) checkAddresses(n *Network, e *Endpoint, mac net.HardwareAddr) error {
+// checkAddresses refuses addresses that are outside the network's subnets.
+func checkAddresses(n *Network, e *Endpoint, mac net.HardwareAddr) error {
 	if len(mac) != 6 || mac[0]&1 != 0 {
 		return fmt.Errorf("MAC %s is not a unicast Ethernet address", mac)
 	}
@@ -77,9 +78,6 @@ func (m *Manager) checkAddresses(n *Network, e *Endpoint, mac net.HardwareAddr) 
 	for _, a := range e.addrs() {
 		if _, ok := n.subnet(a); !ok {
 			return fmt.Errorf("address %s is in no subnet of network %s", a, n.title())
-		}
-		if other := m.holder(a); other != nil && other.ID != e.ID {
-			return fmt.Errorf("address %s is in use by endpoint %s (%s)", a, short(other.ID), other.Container.Name)
 		}
 	}
 	return nil

@@ -146,12 +146,12 @@ STEP int refuse_untracked(const struct packet *p)
 RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, __u32 side)
 {
 	struct flow f = {};
-	struct tuple own; /* kernels such as 6.1 take a map's key from the own stack only */
+	struct tuple k; /* keys must lie on the stack before Linux 6.2 */
 	long err;
 
 	if (!key || !p)
 		return DROP_FLOW_TABLE;
-	own = *key;
+	k = *key;
 	p->news = 1;
 	f.last = flow_now();
 	f.tick = FLOW_TICK;
@@ -172,9 +172,9 @@ RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, 
 		f.dnat_addr = t->dnat_addr;
 		f.dnat_port = t->dnat_port;
 	}
-	if (own.proto == IPPROTO_TCP)
-		err = bpf_map_update_elem(&flows_tcp, &own, &f, BPF_ANY);
+	if (k.proto == IPPROTO_TCP)
+		err = bpf_map_update_elem(&flows_tcp, &k, &f, BPF_ANY);
 	else
-		err = bpf_map_update_elem(&flows_any, &own, &f, BPF_ANY);
+		err = bpf_map_update_elem(&flows_any, &k, &f, BPF_ANY);
 	return err ? DROP_FLOW_TABLE : 0;
 }

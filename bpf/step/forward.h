@@ -33,12 +33,12 @@ STEP void look_up_peer(struct packet *p, const struct ip *addr)
 /* Likewise, for packets that are not in a hurry. */
 RARE int find_peer(struct packet *p, struct ip *addr)
 {
-	struct ip key; /* kernels such as 6.1 take a map's key from the own stack only */
+	struct ip key; /* keys must lie on the stack before Linux 6.2 */
 
-	if (!p || !addr)
-		return 0;
-	key = *addr;
-	look_up_peer(p, &key);
+	if (p && addr) {
+		key = *addr;
+		look_up_peer(p, &key);
+	}
 	return 0;
 }
 

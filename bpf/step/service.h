@@ -18,7 +18,7 @@ struct translation {
  * frontend now. 0 if the destination is no frontend. */
 STEP int backend_find(struct packet *p, struct ip *addr, __be16 *port)
 {
-	struct ip dst = p->dst; /* a key on the own stack: Linux 6.1 takes no other */
+	struct ip dst = p->dst; /* keys must lie on the stack before Linux 6.2 */
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &dst);
 	struct service *s;
 	struct nat *n;

@@ -103,7 +103,7 @@ RARE int quote_chunk(struct __sk_buff *skb, struct quotation *q)
 		return 1;
 	size = q->length < 64 ? q->length : 64;
 	opaque(size);
-	size = ((size - 1) & 63) + 1; /* as it is; Linux 6.1's verifier wants to see that it is above 0 */
+	size = ((size - 1) & 63) + 1; /* 1 to 64, as it is; the verifier of Linux 6.1 forgets that it is not 0 */
 	if (bpf_skb_load_bytes(skb, q->offset, chunk, size))
 		return 1;
 	q->sum = bpf_csum_diff(0, 0, chunk, 64, q->sum);

@@ -29,7 +29,9 @@ fi
 
 step "2. A network and three containers, each with its own eBPF program"
 docker image inspect $image >/dev/null 2>&1 || "$root/contrib/demo/image.sh" $image
+# A former run's containers and policies make room for new ones.
 docker rm -f "${containers[@]}" >/dev/null 2>&1 || true
+sluice policy delete "${policy_names[@]}" --wait >/dev/null 2>&1 || true
 docker network inspect $network >/dev/null 2>&1 ||
   docker network create -d sluice --ipam-driver sluice --ipv6 $network >/dev/null
 for name in web api db; do
@@ -54,7 +56,7 @@ try web db
 try db web
 note ""
 note "sluice monitor names the rule, or that none allows it:"
-sluice monitor --last 50 --follow=false --endpoint demo-db --verdict denied,dropped | tail -1 | sed 's/^/   /'
+sluice monitor --last 50 --follow=false --endpoint demo-db | tail -1 | sed 's/^/   /'
 note ""
 note "from the host: $(probe tcp "127.0.0.1:$port")"
 

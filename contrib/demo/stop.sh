@@ -15,7 +15,7 @@ end dockerd
 if [ -e "$run/sluiced.pid" ]; then
   end sluiced
   # The kernel's part outlives the daemon by design; of a demonstration nothing is to stay.
-  sluiced cleanup >/dev/null 2>&1
+  rm -rf /sys/fs/bpf/sluice
 fi
 findmnt -rno TARGET | grep -F "$run/" | sort -r | xargs -r umount -l
 rm -rf "$run"

@@ -26,7 +26,7 @@ for part in "$@"; do
     want gcc gcc # the race detector is C
     want libc6-dev /usr/include/stdlib.h
     ;;
-  packet | netns | bench)
+  packet | netns)
     want iproute2 ip
     ;;
   run)
@@ -34,7 +34,7 @@ for part in "$@"; do
     want iproute2 ip
     want busybox-static /bin/busybox
     ;;
-  docker)
+  docker | bench)
     want iproute2 ip
     want iptables iptables
     want busybox-static /bin/busybox

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 )
 
@@ -41,6 +41,7 @@ type Network struct {
 // Client asks one engine. It connects when it is first asked and negotiates the API version down to 1.40.
 type Client struct {
 	docker *client.Client
+	plain  *http.Client
 	driver string
 }
 
@@ -50,11 +51,14 @@ func New(host, driver string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make client of engine %s: %w", host, err)
 	}
-	return &Client{docker: docker, driver: driver}, nil
+	return &Client{docker: docker, plain: plainClient(docker.Dialer()), driver: driver}, nil
 }
 
 // Close ends the connections.
-func (c *Client) Close() error { return c.docker.Close() }
+func (c *Client) Close() error {
+	c.plain.CloseIdleConnections()
+	return c.docker.Close()
+}
 
 // Version asks the engine for its version; it tells whether the engine answers.
 func (c *Client) Version(ctx context.Context) (string, error) {
@@ -72,11 +76,11 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 func (c *Client) Attachment(ctx context.Context, networkID, endpointID string) (string, Attachment, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	n, err := c.docker.NetworkInspect(ctx, networkID, client.NetworkInspectOptions{})
+	n, err := c.inspectNetwork(ctx, networkID)
 	if err != nil {
-		return "", Attachment{}, fmt.Errorf("inspect network %.12s: %w", networkID, err)
+		return "", Attachment{}, err
 	}
-	for key, e := range n.Network.Containers {
+	for key, e := range n.Containers {
 		if e.EndpointID != endpointID && key != "ep-"+endpointID {
 			continue
 		}
@@ -84,14 +88,14 @@ func (c *Client) Attachment(ctx context.Context, networkID, endpointID string) (
 		if err != nil {
 			return "", Attachment{}, err
 		}
-		return n.Network.Name, Attachment{EndpointID: endpointID, Container: found}, nil
+		return n.Name, Attachment{EndpointID: endpointID, Container: found}, nil
 	}
-	return "", Attachment{}, fmt.Errorf("endpoint %.12s of network %s: %w", endpointID, n.Network.Name, ErrNotListed)
+	return "", Attachment{}, fmt.Errorf("endpoint %.12s of network %s: %w", endpointID, n.Name, ErrNotListed)
 }
 
 // container looks a container up in the list. The key is its id, or "ep-" and the endpoint's id during a Join; its name
 // is known in both cases.
-func (c *Client) container(ctx context.Context, key string, e network.EndpointResource) (Container, error) {
+func (c *Client) container(ctx context.Context, key string, e engineEndpoint) (Container, error) {
 	filters := client.Filters{}.Add("name", "^/"+e.Name+"$")
 	if !strings.HasPrefix(key, "ep-") {
 		filters = client.Filters{}.Add("id", key)
@@ -139,16 +143,14 @@ func (c *Client) Containers(ctx context.Context) ([]Container, error) {
 func (c *Client) ForeignSubnets(ctx context.Context) ([]netip.Prefix, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	listed, err := c.docker.NetworkList(ctx, client.NetworkListOptions{})
+	listed, err := c.listNetworks(ctx, "")
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
+		return nil, err
 	}
 	var all []netip.Prefix
-	for _, n := range listed.Items {
-		for _, config := range n.IPAM.Config {
-			if n.Driver != c.driver && config.Subnet.IsValid() {
-				all = append(all, config.Subnet)
-			}
+	for _, n := range listed {
+		if n.Driver != c.driver {
+			all = append(all, n.subnets()...)
 		}
 	}
 	return all, nil
@@ -158,9 +160,9 @@ func (c *Client) ForeignSubnets(ctx context.Context) ([]netip.Prefix, error) {
 func (c *Client) Networks(ctx context.Context) ([]Network, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	listed, err := c.docker.NetworkList(ctx, client.NetworkListOptions{Filters: client.Filters{}.Add("driver", c.driver)})
+	listed, err := c.listNetworks(ctx, c.driver)
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
+		return nil, err
 	}
 	containers, err := c.containers(ctx, nil)
 	if err != nil {
@@ -171,16 +173,16 @@ func (c *Client) Networks(ctx context.Context) ([]Network, error) {
 		byID[found.ID], byName[found.Name] = found, found
 	}
 	var all []Network
-	for _, summary := range listed.Items {
+	for _, summary := range listed {
 		if summary.Driver != c.driver { // the filter also finds names that contain it
 			continue
 		}
-		inspected, err := c.docker.NetworkInspect(ctx, summary.ID, client.NetworkInspectOptions{})
+		inspected, err := c.inspectNetwork(ctx, summary.ID)
 		if err != nil {
-			return nil, fmt.Errorf("inspect network %s: %w", summary.Name, err)
+			return nil, err
 		}
 		n := Network{ID: summary.ID, Name: summary.Name}
-		for key, e := range inspected.Network.Containers {
+		for key, e := range inspected.Containers {
 			found, ok := byID[key]
 			if !ok {
 				found = byName[e.Name]

@@ -1,0 +1,59 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-net/sluice/datapath"
+)
+
+const (
+	// burial bounds the wait for a dead container's veth pair: the kernel takes namespaces down in the background.
+	burial = 2 * time.Second
+	// glance is the pause between two looks at it.
+	glance = 20 * time.Millisecond
+)
+
+// takeOver makes sure that nobody else has the endpoint's addresses. An engine that was killed gives its containers'
+// addresses out again without a word about the endpoints that had them (with its own IPAM driver it sends neither Leave
+// nor DeleteEndpoint): such an endpoint, known by its veth pair being gone, is deleted here. One that lives is refused.
+func (m *Manager) takeOver(ctx context.Context, e *Endpoint) error {
+	for _, a := range e.addrs() {
+		other := m.holder(a)
+		if other == nil || other.ID == e.ID {
+			continue
+		}
+		if err := m.awaitDeath(ctx, other); err != nil {
+			return fmt.Errorf("address %s: %w", a, err)
+		}
+		m.Log.WithField("endpoint", short(other.ID)).Info("its container ended without Docker's saying so, removing it")
+		if err := m.DeleteEndpoint(ctx, other.NetworkID, other.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitDeath waits until an endpoint's veth pair is gone. One that never joined counts as in use while it is young.
+func (m *Manager) awaitDeath(ctx context.Context, e *Endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, burial)
+	defer cancel()
+	for {
+		veths, err := m.Links.List()
+		if err != nil {
+			return fmt.Errorf("list veth pairs: %w", err)
+		}
+		alive := e.Veth == nil && time.Since(e.Created) < settling || e.Veth != nil &&
+			slices.ContainsFunc(veths, func(v datapath.Veth) bool { return v.Slot == e.Veth.Slot && v.Ifindex == e.Veth.Ifindex })
+		if !alive {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("in use by endpoint %s (%s)", short(e.ID), e.Container.Name)
+		case <-time.After(glance):
+		}
+	}
+}
