@@ -10,7 +10,7 @@ import (
 func TestPrivilegedIngressVerdicts(t *testing.T) {
 	k := newKernel(t)
 	plain := k.load(bob, options{features: open})
-	closed := k.load(bob, options{features: open.with("CLOSED")})
+	closed := k.load(bob, options{features: open, closed: true})
 	internal := k.load(bob, options{features: open.with("INTERNAL")})
 	to := func(src string) ends {
 		e := between(bob, bob, 6)
