@@ -233,7 +233,7 @@ func policyAnswer(rule int, allow bool) int32 {
 // options are what a container's programs are loaded with beside its addresses.
 type options struct {
 	features features
-	closed   bool // nothing but ARP and ND
+	closed   bool            // nothing but ARP and ND
 	revision uint32          // 0: 1
 	policies map[string]stub // by function
 	host     int             // ifindex of the host-side veth, 0: the container's
