@@ -37,6 +37,7 @@ type config struct {
 	clsact     bool
 	logLevel   string
 	logFormat  string
+	remove     bool
 	version    bool
 
 	checkHost func(datapath.HostOptions) datapath.Host // tests have other hosts
@@ -47,7 +48,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("sluiced", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {} // run prints it, where it is asked for
-	f.StringVar(&c.file, "config", "", "configuration file (YAML; every other flag is a key of it)")
+	f.StringVar(&c.file, "config", "", "configuration file (YAML); every setting below is a key of it, and a flag wins over its key")
 	f.StringVar(&c.driver, "driver", "sluice", "name of the network and IPAM driver: docker network create -d NAME")
 	f.StringVar(&c.runDir, "run-dir", "/run/sluice", "directory of the API socket")
 	f.StringVar(&c.pluginDir, "plugin-dir", "/run/docker/plugins", "directory where Docker finds the plugin's socket")
@@ -64,6 +65,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&c.remove, "remove", false, "take programs, pairs, addresses and pins out of the kernel and exit; containers lose their network, the store stays")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
 	return f
 }
@@ -98,7 +100,7 @@ func applyFile(f *pflag.FlagSet, text []byte) error {
 	}
 	for _, key := range sortedKeys(values) {
 		flag := f.Lookup(key)
-		if flag == nil || key == "config" || key == "version" {
+		if flag == nil || !isSetting(key) {
 			return fmt.Errorf("unknown key %q: the keys are %s", key, strings.Join(keys(f), ", "))
 		}
 		if flag.Changed {
@@ -212,10 +214,13 @@ func (c *config) masqueradePorts() ([2]uint16, error) {
 	return [2]uint16{lowest, uint16(first - 1)}, nil
 }
 
+// isSetting reports whether a flag is a key of the configuration file.
+func isSetting(flag string) bool { return flag != "config" && flag != "version" && flag != "remove" }
+
 func keys(f *pflag.FlagSet) []string {
 	var all []string
 	f.VisitAll(func(f *pflag.Flag) {
-		if f.Name != "config" && f.Name != "version" {
+		if isSetting(f.Name) {
 			all = append(all, f.Name)
 		}
 	})

@@ -41,26 +41,36 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "sluiced %s (%s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
 		return 0
 	}
-	return runDaemon(c, stderr)
+	return act(c, stderr)
+}
+
+// act does what the settings ask for: the removal, or the daemon until it is told to stop. It returns the exit status.
+func act(c *config, stderr io.Writer) int {
+	log := newLog(c, stderr)
+	do := runDaemon
+	if c.remove {
+		do = remove
+	}
+	if err := do(c, log); err != nil {
+		log.Error(err)
+		return 1
+	}
+	return 0
 }
 
 // runDaemon runs the daemon until it is told to stop.
-func runDaemon(c *config, stderr io.Writer) int {
-	log := newLog(c, stderr)
+func runDaemon(c *config, log *logrus.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	d, err := wire(ctx, c, log)
 	if err != nil {
-		log.Error(err)
-		return 1
+		return err
 	}
-	err = errors.Join(d.serve(ctx), d.close())
-	if err != nil {
-		log.Error(err)
-		return 1
+	if err := errors.Join(d.serve(ctx), d.close()); err != nil {
+		return err
 	}
 	log.Info("stopped; containers keep their network and policy")
-	return 0
+	return nil
 }
 
 func newLog(c *config, out io.Writer) *logrus.Logger {

@@ -46,10 +46,10 @@ func reference() []byte {
 			value = "`" + value + "`"
 		}
 		name := f.Name
-		if name == "config" || name == "version" {
-			name += "` (flag only)"
-		} else {
+		if isSetting(name) {
 			name += "`"
+		} else {
+			name += "` (flag only)"
 		}
 		fmt.Fprintf(&b, "| `%s | %s | %s | %s |\n", name, f.Value.Type(), value, strings.ReplaceAll(f.Usage, "|", "\\|"))
 	})
