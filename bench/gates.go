@@ -29,6 +29,8 @@ var gates = []gate{
 	{"TCP stream, CPU per GB", load.Stream, pathSluice, pathBridge, "s", 0.88},
 	{"published port, request/response", load.RR, pathPort, pathDockerPort, "µs", 0.80},
 	{"published port, connect + request/response", load.CRR, pathPort, pathDockerPort, "µs", 0.68},
+	{"containers as they come, request/response", load.RR, pathSluicePlain, pathBridgePlain, "µs", 0},
+	{"containers as they come, connect + request/response", load.CRR, pathSluicePlain, pathBridgePlain, "µs", 0},
 	{"5,000 policy entries, request/response", load.RR, pathMany, pathSluice, "µs", 1.03},
 	{"5,000 policy entries, connect", load.CRR, pathMany, pathSluice, "µs", 1.03},
 	{"5,000 policy entries, published port, connect", load.CRR, pathPortMany, pathPort, "µs", 1.03},

@@ -18,13 +18,13 @@ import (
 
 // options are the flags.
 type options struct {
-	quick, strict        bool
-	rounds, starts, most int
-	slice                time.Duration
-	cpu                  int
-	seed                 uint64
-	bin, json, docs      string
-	start                time.Time
+	quick, strict, profile bool
+	rounds, starts, most   int
+	slice                  time.Duration
+	cpu                    int
+	seed                   uint64
+	bin, json, docs        string
+	start                  time.Time
 }
 
 func main() {
@@ -56,6 +56,7 @@ func parse(args []string) (options, error) {
 	f.SortFlags = false
 	f.BoolVar(&o.quick, "quick", false, "two minutes instead of ten: fewer and shorter rounds, no hundred containers")
 	f.BoolVar(&o.strict, "strict", false, "fail when a gate is missed")
+	f.BoolVar(&o.profile, "profile", false, "only measure how long Sluice's programs run per packet")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds of traffic (default 21, quick 7)")
 	f.IntVar(&o.starts, "starts", 0, "docker runs of each kind (default 15, quick 7)")
 	f.DurationVar(&o.slice, "slice", 0, "length of one measurement (default 250ms, quick 200ms)")
@@ -115,6 +116,9 @@ func run(ctx context.Context, o options) (missed int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if o.profile {
+		return 0, s.profile(ctx, o, os.Stdout)
+	}
 	rows, traffic, err := s.measureAll(ctx, o)
 	if err != nil {
 		return 0, err

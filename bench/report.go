@@ -73,6 +73,12 @@ func printTable(w io.Writer, rows []row) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Measure, r.value(), r.against(), r.other(), r.ratio(), r.iqr(), r.gate(), r.verdict())
 	}
 	t.Flush()
+	fmt.Fprintln(w)
+	for _, r := range rows {
+		if r.Note != "" {
+			fmt.Fprintf(w, "%s: %s.\n", r.Measure, r.Note)
+		}
+	}
 }
 
 // compared says whether the row is a comparison.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +56,10 @@ const (
 	pathPort       = "Sluice, published port"
 	pathPortMany   = "Sluice, published port, 5,000 entries"
 	pathDockerPort = "docker -p"
+
+	// As containers come: with the rules of Docker's resolver, see withoutResolver.
+	pathSluicePlain = "Sluice, resolver's rules"
+	pathBridgePlain = "bridge, resolver's rules"
 )
 
 // newScene builds all of it. On an error what was built is gone again.
@@ -190,6 +197,12 @@ func (s *scene) buildBridge(ctx context.Context) error {
 		return err
 	}
 	s.paths[pathBridge] = between(client, server)
+	if s.paths[pathBridgePlain], err = s.buildPlain(ctx, s.docker); err != nil {
+		return err
+	}
+	if err := withoutResolver(client, server); err != nil {
+		return err
+	}
 	s.paths[pathDockerPort] = fromOutside(s.docker, server, publishedPort)
 	return nil
 }
@@ -215,10 +228,43 @@ func (s *scene) buildSluice(ctx context.Context) error {
 	if err := s.applyPolicies(ctx); err != nil {
 		return err
 	}
+	if s.paths[pathSluicePlain], err = s.buildPlain(ctx, s.sluice); err != nil {
+		return err
+	}
+	if err := withoutResolver(slices.Collect(maps.Values(built))...); err != nil {
+		return err
+	}
 	s.paths[pathSluice] = between(built["client"], built["server"])
 	s.paths[pathMany] = between(built["many-client"], built["many-server"])
 	s.paths[pathPort] = fromOutside(s.sluice, built["server"], publishedPort)
 	s.paths[pathPortMany] = fromOutside(s.sluice, built["many-server"], manyPort)
+	return nil
+}
+
+// buildPlain starts two more containers, which stay as they come.
+func (s *scene) buildPlain(ctx context.Context, h *hosts.Host) (path, error) {
+	var pair [2]container
+	for i, name := range []string{"client", "server"} {
+		var err error
+		pair[i], err = startContainer(ctx, h, "plain-"+name, "--network", "bench", "--label", "app="+name)
+		if err != nil {
+			return path{}, err
+		}
+	}
+	return between(pair[0], pair[1]), nil
+}
+
+// withoutResolver removes what Docker's resolver has in containers of any network but the default bridge: NAT rules for
+// 127.0.0.11. With them, the kernel tracks every packet of the container once more inside it, whatever the network's
+// driver, which hides what is measured: the path between containers.
+func withoutResolver(containers ...container) error {
+	for _, c := range containers {
+		const script = "iptables -t nat -F && iptables -t nat -X"
+		out, err := exec.Command("nsenter", "--net="+c.namespace, "sh", "-c", script).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("remove the resolver's rules: %w: %s", err, out)
+		}
+	}
 	return nil
 }
 

@@ -24,7 +24,7 @@ func tasks() []task {
 		}
 	}
 	for _, mode := range []load.Mode{load.RR, load.CRR} {
-		for _, p := range []string{pathMany, pathPort, pathPortMany, pathDockerPort} {
+		for _, p := range []string{pathMany, pathPort, pathPortMany, pathDockerPort, pathSluicePlain, pathBridgePlain} {
 			out = append(out, task{p, mode})
 		}
 	}

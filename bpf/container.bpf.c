@@ -138,6 +138,8 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
+	if (!reason && FEATURE_MASQUERADE && p->peer_kind == PEER_WORLD) /* from_uplink enters the flows of published ports */
+		reason = DROP_NOT_PUBLISHED;
 	if (!reason)
 		reason = judge(skb, p, DIRECTION_INGRESS);
 	return reason ?: flow_enter(&key, p, NULL, side);

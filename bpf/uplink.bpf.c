@@ -69,11 +69,11 @@ int from_uplink(struct __sk_buff *skb)
 		reason = publish_icmp_error(skb, &p, &d);
 	else
 		reason = publish(&p, &d);
-	if (!reason && !d.found)
+	if (!reason && !d.found && !routed(&p, &d))
 		return LEAVE;
 	if (!reason && is_ours(&p.src)) /* 4 */
 		reason = DROP_SPOOFED_UPLINK;
-	if (!reason && !p.icmp_error) { /* 5 */
+	if (!reason && !p.icmp_error && d.nat) { /* 5 */
 		reason = publish_flow(skb, &p, &d);
 		if (!reason)
 			reason = rewrite(skb, &p, END_DESTINATION, &d.addr, d.port);

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
-	"github.com/sluice-net/sluice/store"
 )
 
 // engineTime bounds how long a Join waits for Docker to tell the container's labels.
@@ -23,14 +22,14 @@ const interfacePrefix = "eth"
 // CreateEndpoint makes the record of an endpoint and chooses what the request leaves open. Nothing reaches the kernel
 // before Join, so that a failure leaves nothing behind.
 func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (EndpointAnswer, error) {
-	defer m.calls.lock(r.ID)()
+	defer m.calls.lock(networkLock(r.NetworkID), r.ID)()
 	n, ok := m.network(r.NetworkID)
 	if !ok {
 		return EndpointAnswer{}, fmt.Errorf("create endpoint %s: network %s is not known to Sluice", short(r.ID), short(r.NetworkID))
 	}
 	e := &Endpoint{
 		ID: r.ID, NetworkID: r.NetworkID, IPv4: r.IPv4, IPv6: r.IPv6, Identity: identity.Init, Ports: r.Ports,
-		Created: time.Now().UTC(),
+		Created: m.Now().UTC(),
 	}
 	mac := r.MAC
 	if mac == nil {
@@ -43,7 +42,11 @@ func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoi
 		}
 		return answerCreate(r, mac), nil
 	}
-	if err := errors.Join(checkAddresses(n, e, mac), m.takeOver(ctx, e)); err != nil {
+	err := checkAddresses(n, e, mac)
+	if err == nil {
+		err = m.takeOver(ctx, e)
+	}
+	if err != nil {
 		return EndpointAnswer{}, fmt.Errorf("create endpoint %s: %w", short(r.ID), err)
 	}
 	if err := m.save(ctx, e); err != nil {
@@ -67,7 +70,7 @@ func macOf(id string) net.HardwareAddr {
 	return net.HardwareAddr{sum[0]&0xfc | 0x02, sum[1], sum[2], sum[3], sum[4], sum[5]}
 }
 
-// checkAddresses refuses addresses that are outside the network's subnets.
+// checkAddresses refuses addresses that are outside the network's subnets or its gateways.
 func checkAddresses(n *Network, e *Endpoint, mac net.HardwareAddr) error {
 	if len(mac) != 6 || mac[0]&1 != 0 {
 		return fmt.Errorf("MAC %s is not a unicast Ethernet address", mac)
@@ -76,11 +79,20 @@ func checkAddresses(n *Network, e *Endpoint, mac net.HardwareAddr) error {
 		return fmt.Errorf("no address was allocated: use an IPAM driver that allocates addresses")
 	}
 	for _, a := range e.addrs() {
-		if _, ok := n.subnet(a); !ok {
+		s, ok := n.subnet(a)
+		if !ok {
 			return fmt.Errorf("address %s is in no subnet of network %s", a, n.title())
+		}
+		if a == s.Gateway {
+			return fmt.Errorf("address %s is the gateway of network %s", a, n.title())
 		}
 	}
 	return nil
+}
+
+// uses reports whether a pair is the endpoint's.
+func (e *Endpoint) uses(v datapath.Veth) bool {
+	return e.Veth != nil && e.Veth.Slot == v.Slot && e.Veth.Ifindex == v.Ifindex
 }
 
 // holder returns the endpoint that has an address.
@@ -106,7 +118,7 @@ func (m *Manager) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 	if !ok || !known || e.NetworkID != r.NetworkID {
 		return JoinAnswer{}, fmt.Errorf("join endpoint %s: not known to Sluice on network %s", short(r.EndpointID), short(r.NetworkID))
 	}
-	if e.Veth != nil && e.Sandbox == r.SandboxKey {
+	if e.joined() && e.Sandbox == r.SandboxKey && m.rejoin(ctx, n, e) {
 		return m.answerJoin(n, e), nil
 	}
 	if err := m.detach(ctx, e); err != nil {
@@ -117,6 +129,18 @@ func (m *Manager) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 		return JoinAnswer{}, fmt.Errorf("join endpoint %s: %w", short(e.ID), err)
 	}
 	return m.answerJoin(n, joined), nil
+}
+
+// rejoin makes sure that what an earlier Join made is there and runs.
+func (m *Manager) rejoin(ctx context.Context, n *Network, e *Endpoint) bool {
+	err := m.Links.Configure(*e.Veth, m.linkConfig(n, e))
+	if err == nil {
+		err = m.regenerate(ctx, e.ID)
+	}
+	if err != nil {
+		m.Log.WithError(err).WithField("endpoint", short(e.ID)).Warn("join again: starting anew")
+	}
+	return err == nil
 }
 
 // attach takes a pair, writes the record and brings the programs up; on error all of it is undone.
@@ -133,19 +157,22 @@ func (m *Manager) attach(ctx context.Context, n *Network, id string, r JoinReque
 		err = m.learn(ctx, n, &e)
 	}
 	if err == nil {
-		err = m.regenerate(ctx, e.ID)
-	}
-	if err != nil {
-		current, _ := m.endpoint(id)
-		undo := *current
-		undo.Veth = &veth
-		if cleanup := m.detach(context.WithoutCancel(ctx), &undo); cleanup != nil {
-			m.Log.WithError(cleanup).WithField("endpoint", short(id)).Error("undo join")
-		}
-		return nil, err
+		err = m.regenerate(ctx, id)
 	}
 	current, _ := m.endpoint(id)
+	if err != nil {
+		return nil, errors.Join(err, m.undoAttach(context.WithoutCancel(ctx), current, veth))
+	}
 	return current, nil
+}
+
+// undoAttach gives a pair back, and takes it from the record if that has it already.
+func (m *Manager) undoAttach(ctx context.Context, e *Endpoint, veth datapath.Veth) error {
+	if e.Veth != nil {
+		return m.detach(ctx, e)
+	}
+	m.releaseLink(&veth)
+	return nil
 }
 
 // linkConfig says how the pair of an endpoint is set up.
@@ -204,7 +231,7 @@ func (m *Manager) answerJoin(n *Network, e *Endpoint) JoinAnswer {
 func (m *Manager) Leave(ctx context.Context, _, endpointID string) error {
 	defer m.calls.lock(endpointID)()
 	e, ok := m.endpoint(endpointID)
-	if !ok || e.Veth == nil {
+	if !ok || !e.joined() {
 		return nil
 	}
 	left := *e
@@ -222,20 +249,27 @@ func (m *Manager) DeleteEndpoint(ctx context.Context, _, endpointID string) erro
 	if !ok {
 		return nil
 	}
-	if err := m.detach(ctx, e); err != nil {
+	if err := m.silence(ctx, e, nil); err != nil {
 		return fmt.Errorf("delete endpoint %s: %w", short(endpointID), err)
 	}
-	err := m.Store.Apply(ctx, store.Op{Key: endpointPrefix + endpointID, Delete: true},
-		store.Op{Key: judgePrefix + endpointID, Delete: true})
-	if err != nil {
-		return fmt.Errorf("delete endpoint %s: %w", short(endpointID), err)
+	m.releaseLink(e.Veth)
+	if err := m.releaseIdentity(ctx, e.Identity); err != nil {
+		m.Log.WithError(err).WithField("endpoint", short(endpointID)).Warn("identity is released later")
+		m.retire(e.Identity)
 	}
-	m.mu.Lock()
-	delete(m.endpoints, endpointID)
-	delete(m.judgements, endpointID)
-	m.generation++
-	m.mu.Unlock()
-	return m.releaseIdentity(ctx, e.Identity)
+	m.requestRegeneration() // the tables of peers need not list it any more
+	return nil
+}
+
+// releaseLink gives back a pair that no record names any more. Errors are for the log: the pair goes in any case, at
+// once, in the background or at the next start.
+func (m *Manager) releaseLink(v *datapath.Veth) {
+	if v == nil {
+		return
+	}
+	if err := m.Links.Release(v.Slot); err != nil {
+		m.Log.WithError(err).Warn("release veth pair")
+	}
 }
 
 // OperInfo returns what docker inspect may show of an endpoint.
@@ -247,11 +281,13 @@ func (m *Manager) OperInfo(_ context.Context, _, endpointID string) (map[string]
 	return map[string]string{"sluice.interface": e.Veth.Host, "sluice.identity": fmt.Sprint(e.Identity)}, nil
 }
 
-// silence makes the endpoint unreachable (ports, addresses, slots) and saves what its record becomes. No regeneration
-// runs meanwhile, and later ones no longer see the endpoint in its slot.
+// silence makes the endpoint unreachable (ports, addresses, slots) and saves what its record becomes; nil: none. No
+// regeneration runs meanwhile, and later ones no longer see the endpoint in its slot.
 func (m *Manager) silence(ctx context.Context, e, becomes *Endpoint) error {
 	m.regeneration.mu.Lock()
 	defer m.regeneration.mu.Unlock()
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	if err := m.withdraw(e); err != nil {
 		return err
 	}
@@ -262,13 +298,19 @@ func (m *Manager) silence(ctx context.Context, e, becomes *Endpoint) error {
 		if err := m.Addresses.Delete(a); err != nil {
 			return fmt.Errorf("forget address %s: %w", a, err)
 		}
+		delete(m.published, a)
 	}
-	if err := m.Programs.Clear(e.Veth.Slot); err != nil {
-		return fmt.Errorf("clear slot %d: %w", e.Veth.Slot, err)
+	if e.Veth != nil {
+		if err := m.Programs.Clear(e.Veth.Slot); err != nil {
+			return fmt.Errorf("clear slot %d: %w", e.Veth.Slot, err)
+		}
 	}
 	m.mu.Lock()
 	delete(m.running, e.ID)
 	m.mu.Unlock()
+	if becomes == nil {
+		return m.erase(ctx, e)
+	}
 	return m.save(ctx, becomes)
 }
 
@@ -283,8 +325,6 @@ func (m *Manager) detach(ctx context.Context, e *Endpoint) error {
 	if err := m.silence(ctx, e, &bare); err != nil {
 		return err
 	}
-	if err := m.Links.Release(e.Veth.Slot); err != nil {
-		return fmt.Errorf("release veth pair %s: %w", e.Veth.Host, err)
-	}
+	m.releaseLink(e.Veth)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/identity"
-	"github.com/sluice-net/sluice/store"
 )
 
 // name enters what Docker told of an endpoint's container into its record: from then on the endpoint has the identity
@@ -24,58 +23,6 @@ func (m *Manager) name(ctx context.Context, n *Network, e *Endpoint, a Attachmen
 	}
 	e.Container = a.Container
 	return m.identify(ctx, n, e)
-}
-
-// identify gives the endpoint the identity of its labels, and saves both.
-func (m *Manager) identify(ctx context.Context, n *Network, e *Endpoint) error {
-	labels, err := m.labels(n, e)
-	if err != nil {
-		return fmt.Errorf("labels of container %s: %w", e.Container.Name, err)
-	}
-	id, created, err := m.identities.Acquire(labels)
-	if err != nil {
-		return fmt.Errorf("identity of container %s: %w", e.Container.Name, err)
-	}
-	if id == e.Identity {
-		if _, err := m.identities.Release(id); err != nil {
-			return err
-		}
-		return m.save(ctx, e)
-	}
-	var ops []store.Op
-	if created {
-		op, err := put(fmt.Sprintf("%s%d", identityPrefix, id), identity.Record{ID: id, Labels: labels})
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
-	}
-	e.Identity = id
-	return m.save(ctx, e, ops...)
-}
-
-// labels returns an endpoint's labels as policy sees them: Docker's, the network's, and what the user changed.
-func (m *Manager) labels(n *Network, e *Endpoint) (identity.Labels, error) {
-	labels, err := identity.FromContainer(e.Container.Labels, n.title())
-	if err != nil {
-		return nil, err
-	}
-	m.mu.RLock()
-	change := m.changes[e.Container.ID]
-	m.mu.RUnlock()
-	return labels.Apply(change.Add, change.Remove)
-}
-
-// releaseIdentity gives one hold of an identity back, and forgets the identity with the last.
-func (m *Manager) releaseIdentity(ctx context.Context, id identity.ID) error {
-	if id.Reserved() {
-		return nil
-	}
-	freed, err := m.identities.Release(id)
-	if err != nil || !freed {
-		return err
-	}
-	return m.Store.Apply(ctx, store.Op{Key: fmt.Sprintf("%s%d", identityPrefix, id), Delete: true})
 }
 
 // Relabel changes the live labels of an endpoint's container, on all its networks, and returns the generation that
@@ -107,9 +54,10 @@ func (m *Manager) changeLabels(ctx context.Context, e *Endpoint, change api.Labe
 	m.mu.RLock()
 	old := m.changes[e.Container.ID]
 	m.mu.RUnlock()
-	merged := LabelChange{Add: maps.Clone(old.Add), Remove: slices.Clone(old.Remove)}
-	if merged.Add == nil {
-		merged.Add = map[string]string{}
+	merged := &LabelChange{Add: map[string]string{}}
+	if old != nil {
+		maps.Copy(merged.Add, old.Add)
+		merged.Remove = slices.Clone(old.Remove)
 	}
 	for _, k := range change.Remove {
 		key := identity.NormaliseKey(k)
@@ -123,14 +71,11 @@ func (m *Manager) changeLabels(ctx context.Context, e *Endpoint, change api.Labe
 		merged.Add[key] = v
 		merged.Remove = slices.DeleteFunc(merged.Remove, func(r string) bool { return r == key })
 	}
-	labels, err := identity.FromContainer(e.Container.Labels, "")
-	if err == nil {
-		labels, err = labels.Apply(merged.Add, merged.Remove)
+	n, ok := m.network(e.NetworkID)
+	if !ok {
+		n = &Network{}
 	}
-	if err == nil {
-		err = labels.Validate()
-	}
-	if err != nil {
+	if _, err := labelsOf(n, e, merged); err != nil {
 		return api.Errorf(api.CodeInvalid, "label container %s: %v", e.Container.Name, err)
 	}
 	op, err := put(changePrefix+e.Container.ID, merged)
@@ -159,15 +104,7 @@ func (m *Manager) reidentify(ctx context.Context, id string) error {
 		return nil
 	}
 	changed := *e
-	if err := m.identify(ctx, n, &changed); err != nil {
-		return err
-	}
-	if changed.Identity != e.Identity && !e.Identity.Reserved() {
-		m.mu.Lock()
-		m.retired = append(m.retired, e.Identity)
-		m.mu.Unlock()
-	}
-	return nil
+	return m.identify(ctx, n, &changed)
 }
 
 // endpointsOfContainer returns the endpoints of a container, one a network.

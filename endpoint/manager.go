@@ -3,11 +3,14 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/store"
@@ -23,7 +26,8 @@ type Options struct {
 	Engine     Engine
 	Leases     Leases
 	Ports      Registry
-	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
+	DefaultMTU func() int       // of the uplink, for networks without sluice.mtu
+	Now        func() time.Time // the clock; nil: time.Now
 	Log        logrus.FieldLogger
 }
 
@@ -38,8 +42,15 @@ type Store interface {
 type Manager struct {
 	Options
 
-	// calls serialises the calls for one object, by id.
+	// calls serialises the calls for one object, by id. Who needs several takes them in this order: "networks", a
+	// network's, "labels/" and a container's, an endpoint's.
 	calls keyedMutex
+
+	// numbers is held while an identity comes or goes, until the store has it.
+	numbers sync.Mutex
+
+	// publishing is held while ports come or go, until record and services map agree.
+	publishing sync.Mutex
 
 	// mu guards the state below. Records are immutable, the maps hold the newest.
 	mu         sync.RWMutex
@@ -48,18 +59,23 @@ type Manager struct {
 	identities *identity.Allocator
 	policies   *policy.Set
 	documents  map[string]*Document
-	changes    map[string]LabelChange // by container id
-	generation uint64                 // counts changes of anything that programs are made from
-	judgements map[string]Judgement   // by endpoint id
-	running    map[string]*running    // by endpoint id
-	retired    []identity.ID          // to be released when no program uses them any more
+	changes    map[string]*LabelChange // by container id
+	generation uint64                  // counts changes of anything that programs are made from
+	judgements map[string]Judgement    // by endpoint id
+	running    map[string]*running     // by endpoint id
+	retired    []identity.ID           // one hold each, to be released when a pass has ended their use
 
 	regeneration regeneration
-	kick         chan struct{} // asks Follow for a reconciliation
+	plans        plans                           // guarded by regeneration.mu
+	published    map[netip.Addr]datapath.Address // what the address map has of ours; guarded by regeneration.mu
+	kick         chan struct{}                   // asks Follow for a reconciliation
 }
 
 // NewManager returns a Manager without state; Restore fills it.
 func NewManager(o Options) *Manager {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	m := &Manager{
 		Options:    o,
 		networks:   map[string]*Network{},
@@ -67,7 +83,8 @@ func NewManager(o Options) *Manager {
 		identities: identity.NewAllocator(),
 		policies:   &policy.Set{},
 		documents:  map[string]*Document{},
-		changes:    map[string]LabelChange{},
+		changes:    map[string]*LabelChange{},
+		published:  map[netip.Addr]datapath.Address{},
 		judgements: map[string]Judgement{},
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
@@ -92,7 +109,8 @@ func (m *Manager) endpoint(id string) (*Endpoint, bool) {
 	return e, ok
 }
 
-// save makes the record of an endpoint durable, then current, and counts a change.
+// save makes the record of an endpoint durable, then current, and counts a change. An identity that the endpoint no
+// longer has is retired.
 func (m *Manager) save(ctx context.Context, e *Endpoint, more ...store.Op) error {
 	op, err := put(endpointPrefix+e.ID, e)
 	if err != nil {
@@ -103,7 +121,24 @@ func (m *Manager) save(ctx context.Context, e *Endpoint, more ...store.Op) error
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if old := m.endpoints[e.ID]; old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
+		m.retired = append(m.retired, old.Identity)
+	}
 	m.endpoints[e.ID] = e
+	m.generation++
+	return nil
+}
+
+// erase deletes the record of an endpoint, and counts a change.
+func (m *Manager) erase(ctx context.Context, e *Endpoint) error {
+	err := m.Store.Apply(ctx, store.Remove(endpointPrefix+e.ID), store.Remove(judgePrefix+e.ID))
+	if err != nil {
+		return fmt.Errorf("store endpoint %s: %w", short(e.ID), err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.endpoints, e.ID)
+	delete(m.judgements, e.ID)
 	m.generation++
 	return nil
 }

@@ -2,20 +2,26 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/sluice-net/sluice/store"
 )
 
+// allNetworks is the lock of the set of networks.
+const allNetworks = "networks"
+
+// networkLock names the lock of the set of a network's endpoints.
+func networkLock(id string) string { return "network/" + id }
+
 // CreateNetwork makes a network durable and its gateways addresses of the host. The same request again succeeds.
 func (m *Manager) CreateNetwork(ctx context.Context, r NetworkRequest) error {
-	defer m.calls.lock("networks")()
+	defer m.calls.lock(allNetworks)()
 	n := &Network{
-		ID: r.ID, IPv4: r.IPv4, IPv6: r.IPv6, Internal: r.Internal, Options: r.Options, Created: time.Now().UTC(),
+		ID: r.ID, IPv4: r.IPv4, IPv6: r.IPv6, Internal: r.Internal, Options: r.Options, Created: m.Now().UTC(),
 	}
 	if old, ok := m.network(r.ID); ok {
 		n.Name, n.Number, n.Created = old.Name, old.Number, old.Created
@@ -32,15 +38,18 @@ func (m *Manager) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 		return err
 	}
 	if err := m.setGateways(); err != nil {
-		return fmt.Errorf("create network %s: %w", short(r.ID), err)
+		// Docker will not tell that it gave up, and try again under another id.
+		undo := m.eraseNetwork(context.WithoutCancel(ctx), n)
+		return fmt.Errorf("create network %s: %w", short(r.ID), errors.Join(err, undo))
 	}
 	return nil
 }
 
 // DeleteNetwork forgets a network and whatever is left of its endpoints. An unknown network succeeds.
 func (m *Manager) DeleteNetwork(ctx context.Context, id string) error {
-	defer m.calls.lock("networks")()
-	if _, ok := m.network(id); !ok {
+	defer m.calls.lock(allNetworks, networkLock(id))()
+	n, ok := m.network(id)
+	if !ok {
 		return nil
 	}
 	for _, e := range m.endpointsOf(id) {
@@ -48,13 +57,22 @@ func (m *Manager) DeleteNetwork(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	if err := m.Store.Apply(ctx, store.Op{Key: networkPrefix + id, Delete: true}); err != nil {
-		return fmt.Errorf("delete network %s: %w", short(id), err)
+	return m.eraseNetwork(ctx, n)
+}
+
+// eraseNetwork deletes the record of a network, then takes its gateways from the host.
+func (m *Manager) eraseNetwork(ctx context.Context, n *Network) error {
+	if err := m.Store.Apply(ctx, store.Remove(networkPrefix+n.ID)); err != nil {
+		return fmt.Errorf("delete network %s: %w", short(n.ID), err)
 	}
 	m.mu.Lock()
-	delete(m.networks, id)
+	delete(m.networks, n.ID)
+	m.generation++
 	m.mu.Unlock()
-	return m.setGateways()
+	if err := m.setGateways(); err != nil {
+		return fmt.Errorf("delete network %s: %w", short(n.ID), err)
+	}
+	return nil
 }
 
 // checkSubnets refuses subnets that overlap those of another network: addresses name endpoints host-wide.
@@ -64,9 +82,15 @@ func (m *Manager) checkSubnets(n *Network) error {
 	if len(n.IPv4)+len(n.IPv6) == 0 {
 		return fmt.Errorf("it has no subnet: use an IPAM driver that allocates addresses, for example --ipam-driver sluice")
 	}
-	for _, s := range slices.Concat(n.IPv4, n.IPv6) {
+	subnets := slices.Concat(n.IPv4, n.IPv6)
+	for i, s := range subnets {
 		if s.Pool.Bits() == 0 {
 			return fmt.Errorf("pool %s: the null IPAM driver is not supported, use --ipam-driver sluice", s.Pool)
+		}
+		for _, o := range subnets[:i] {
+			if s.Pool.Overlaps(o.Pool) {
+				return fmt.Errorf("subnet %s overlaps %s of the same network", s.Pool, o.Pool)
+			}
 		}
 		for _, other := range m.networks {
 			for _, o := range slices.Concat(other.IPv4, other.IPv6) {
@@ -127,7 +151,10 @@ func (m *Manager) setGateways() error {
 	}
 	m.mu.RUnlock()
 	slices.SortFunc(all, netip.Addr.Compare)
-	return m.Links.Gateways(all)
+	if err := m.Links.Gateways(all); err != nil {
+		return fmt.Errorf("set gateways: %w", err)
+	}
+	return nil
 }
 
 // endpointsOf returns the endpoints of a network.

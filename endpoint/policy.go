@@ -24,6 +24,8 @@ type Document struct {
 	Start      int    // line of the source where Text starts, from 1
 	Applied    time.Time
 	Generation uint64 // in which it came or changed
+	// Subjects are whom its rules select, for the case that a later version cannot read the text.
+	Subjects []policy.Selector
 }
 
 // parse reads the document's policy again, with the lines of its source.
@@ -52,13 +54,28 @@ func (d *Document) kind() string {
 	return head.Kind
 }
 
-// loadPolicies reads the stored documents.
+// closing returns what stands in for a document that cannot be read any more: what it allowed is not known, so whom it
+// selected is closed in both directions.
+func (d *Document) closing() *policy.Policy {
+	p := &policy.Policy{Name: d.Key, Source: d.Source}
+	for _, s := range d.Subjects {
+		p.Rules = append(p.Rules, policy.Rule{Subject: s, Line: d.Source.Line, Close: [2]bool{true, true}})
+	}
+	return p
+}
+
+// loadPolicies reads the stored documents. One that cannot be read keeps no daemon from starting; it fails closed.
 func (m *Manager) loadPolicies(ctx context.Context) error {
 	var policies []*policy.Policy
 	err := list(ctx, m.Store, policyPrefix, func(_ string, d *Document) error {
 		p, err := d.parse()
+		if err == nil {
+			err = p.Validate()
+		}
 		if err != nil {
-			return fmt.Errorf("restore policy %s: %w", d.Key, err)
+			m.Log.WithError(err).WithField("policy", d.Key).Error(
+				"a stored policy cannot be read: the containers that it selects are closed until it is applied again or deleted")
+			p = d.closing()
 		}
 		policies = append(policies, p)
 		d.Generation = 0
@@ -100,7 +117,11 @@ func parseSources(sources []api.PolicySource) ([]parsed, error) {
 		}
 		for _, p := range policies {
 			text, start := documentAt(s.Text, p.Source.Line)
-			all = append(all, parsed{p, &Document{Key: p.Key(), Source: p.Source, Text: text, Start: start}})
+			d := &Document{Key: p.Key(), Source: p.Source, Text: text, Start: start}
+			for _, r := range p.Rules {
+				d.Subjects = append(d.Subjects, r.Subject)
+			}
+			all = append(all, parsed{p, d})
 		}
 	}
 	if len(refusal.Problems) > 0 {
@@ -164,7 +185,7 @@ func (m *Manager) ApplyPolicies(ctx context.Context, sources []api.PolicySource)
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
 			Action: api.ActionCreated, Endpoints: len(m.selected(p.policy)),
 		}
-		p.document.Applied, p.document.Generation = time.Now().UTC(), generation
+		p.document.Applied, p.document.Generation = m.Now().UTC(), generation
 		if old := m.documents[p.document.Key]; old != nil {
 			r.Action = api.ActionUpdated
 			if old.Text == p.document.Text && old.Source == p.document.Source {
@@ -216,6 +237,7 @@ func (m *Manager) ValidatePolicies(_ context.Context, sources []api.PolicySource
 
 // DeletePolicies deletes documents by their exact names, all or none.
 func (m *Manager) DeletePolicies(ctx context.Context, names []string) (api.Change, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	defer m.calls.lock("policies")()
 	m.mu.RLock()
 	set, missing := m.policies.Without(names...)

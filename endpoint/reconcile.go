@@ -15,8 +15,6 @@ const (
 	// settling is how old a record must be before Docker's not knowing it means that Docker forgot it: networks and
 	// endpoints are listed only some time after their requests.
 	settling = 30 * time.Second
-	// retry is the pause before a failed reconciliation, or one that left endpoints unnamed, is repeated.
-	retry = time.Second
 	// round is the time between reconciliations that nothing asked for.
 	round = 5 * time.Minute
 )
@@ -34,30 +32,37 @@ func (m *Manager) requestReconcile() {
 func (m *Manager) Follow(ctx context.Context, changes <-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	pause := firstRetry
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changes:
+		case _, ok := <-changes:
+			if !ok {
+				changes = nil
+			}
+			pause = firstRetry
 		case <-m.kick:
+			pause = firstRetry
 		case <-timer.C:
 		}
 		settled, err := m.Reconcile(ctx)
-		next := round
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			m.Log.WithError(err).Warn("reconcile with Docker")
 		}
-		if err != nil || !settled {
-			next = retry
+		if err == nil && settled {
+			timer.Reset(round)
+			continue
 		}
-		timer.Reset(next)
+		timer.Reset(pause)
+		pause = min(2*pause, lastRetry)
 	}
 }
 
 // Reconcile learns what Docker knows of our networks and endpoints and removes what Docker has forgotten. It reports
 // whether every joined endpoint's container is known.
 func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
-	before := time.Now()
+	before := m.Now()
 	networks, err := m.Engine.Networks(ctx)
 	if err != nil {
 		return false, fmt.Errorf("list Docker's networks: %w", err)
@@ -78,7 +83,7 @@ func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
 	for _, n := range m.networksAll() {
 		errs = append(errs, m.reconcileNetwork(ctx, n, known, before))
 	}
-	errs = append(errs, m.forgetChanges(ctx), m.reclaim(ctx))
+	errs = append(errs, m.ownGateways(), m.syncPorts(ctx), m.forgetChanges(ctx), m.reclaim(ctx))
 	m.requestRegeneration()
 	return m.settled(), errors.Join(errs...)
 }
@@ -103,19 +108,11 @@ func (m *Manager) reconcileEndpoint(ctx context.Context, id string, attached map
 		return nil
 	}
 	n, known := m.network(e.NetworkID)
-	if !known || (e.Container.ID == a.Container.ID && e.Container.Name == a.Container.Name && n.Name == a.NetworkName) {
+	if !known || a.Container.ID == "" || (e.Container.ID == a.Container.ID && e.Container.Name == a.Container.Name && n.Name == a.NetworkName) {
 		return nil
 	}
 	changed := *e
-	if err := m.name(ctx, n, &changed, a); err != nil {
-		return err
-	}
-	if changed.Identity != e.Identity && !e.Identity.Reserved() {
-		m.mu.Lock()
-		m.retired = append(m.retired, e.Identity)
-		m.mu.Unlock()
-	}
-	return nil
+	return m.name(ctx, n, &changed, a)
 }
 
 // reconcileNetwork names a network that Docker lists, and deletes one that it does not list any more.
@@ -133,7 +130,7 @@ func (m *Manager) reconcileNetwork(ctx context.Context, n *Network, known map[st
 
 // nameNetwork keeps the name that Docker gave a network; its requests don't tell it.
 func (m *Manager) nameNetwork(ctx context.Context, id, name string) error {
-	defer m.calls.lock("networks")()
+	defer m.calls.lock(allNetworks)()
 	n, ok := m.network(id)
 	if !ok || name == "" || n.Name == name {
 		return nil
@@ -141,6 +138,12 @@ func (m *Manager) nameNetwork(ctx context.Context, id, name string) error {
 	named := *n
 	named.Name = name
 	return m.saveNetwork(ctx, &named)
+}
+
+// ownGateways sets the gateways again, should somebody have removed one.
+func (m *Manager) ownGateways() error {
+	defer m.calls.lock(allNetworks)()
+	return m.setGateways()
 }
 
 // forgetChanges drops the label changes of containers that are gone.

@@ -21,6 +21,9 @@ const (
 	policyPrefix   = "policy/"
 	changePrefix   = "labels/"   // by container id
 	judgePrefix    = "revision/" // by endpoint id
+	// What was given away already, also if its holder is gone.
+	revisionKey = "next/revision" // the newest revision
+	identityKey = "next/identity" // the identity to try next
 )
 
 // Network is the record of a Docker network. Records are never changed in place: a change makes a new one.
@@ -86,8 +89,8 @@ type Endpoint struct {
 	Created   time.Time
 }
 
-// Judgement is the revision of an endpoint's policy. It grows whenever the tables change, and is durable before a
-// program uses it: flows in the kernel were judged under it, so no other tables may ever have the same.
+// Judgement is the revision of an endpoint's policy. It is new whenever the tables change, and durable before a program
+// uses it: flows in the kernel were judged under it, so no other tables, of whatever endpoint, may ever have the same.
 type Judgement struct {
 	Revision uint32
 	Tables   string // hash of both tables

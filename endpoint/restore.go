@@ -15,36 +15,52 @@ import (
 // adopted untouched, what lacks is made, what no record names is removed. Docker is not asked: it may not be up yet
 // (Follow asks later). Call it once, before any request is served.
 func (m *Manager) Restore(ctx context.Context) error {
-	if err := m.load(ctx); err != nil {
+	records, err := m.load(ctx)
+	if err != nil {
 		return err
 	}
-	if err := m.adopt(ctx); err != nil {
-		return err
+	have, err := m.Addresses.List()
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
 	}
-	if err := m.setGateways(); err != nil {
-		return fmt.Errorf("restore gateways: %w", err)
+	for addr, a := range have {
+		if !a.Host {
+			m.published[addr] = a
+		}
 	}
-	if err := m.regenerateRestored(ctx); err != nil {
-		return fmt.Errorf("restore programs: %w", err)
+	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { return m.restoreIdentities(ctx, records) },
+		m.dropOrphans, m.adopt,
+		func(context.Context) error { return m.setGateways() },
+		m.regenerateRestored, m.pruneAddresses, m.syncPorts, m.finishRelabels,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	return errors.Join(m.pruneAddresses(), m.restorePorts(ctx))
+	return nil
 }
 
-// load reads all records.
-func (m *Manager) load(ctx context.Context) error {
+// load reads all records; those of the identities it returns.
+func (m *Manager) load(ctx context.Context) ([]identity.Record, error) {
 	var held []identity.Record
 	err := errors.Join(
 		list(ctx, m.Store, networkPrefix, func(_ string, n *Network) error { m.networks[n.ID] = n; return nil }),
 		list(ctx, m.Store, endpointPrefix, func(_ string, e *Endpoint) error { m.endpoints[e.ID] = e; return nil }),
-		list(ctx, m.Store, judgePrefix, func(id string, j *Judgement) error { m.judgements[id] = *j; return nil }),
-		list(ctx, m.Store, changePrefix, func(id string, c *LabelChange) error { m.changes[id] = *c; return nil }),
+		list(ctx, m.Store, judgePrefix, func(id string, j *Judgement) error {
+			m.judgements[id] = *j
+			m.plans.revision = max(m.plans.revision, j.Revision)
+			return nil
+		}),
+		list(ctx, m.Store, revisionKey, func(_ string, last *uint32) error {
+			m.plans.revision = max(m.plans.revision, *last)
+			return nil
+		}),
+		list(ctx, m.Store, changePrefix, func(id string, c *LabelChange) error { m.changes[id] = c; return nil }),
 		list(ctx, m.Store, identityPrefix, func(_ string, r *identity.Record) error { held = append(held, *r); return nil }),
 		m.loadPolicies(ctx),
 	)
-	if err != nil {
-		return err
-	}
-	return m.restoreIdentities(ctx, held)
+	return held, err
 }
 
 // restoreIdentities gives the identities their numbers back and counts their holders anew.
@@ -53,20 +69,25 @@ func (m *Manager) restoreIdentities(ctx context.Context, records []identity.Reco
 	for _, r := range records {
 		next = max(next, r.ID+1)
 	}
-	if err := m.identities.Restore(records, next); err != nil {
-		return fmt.Errorf("restore identities: %w", err)
+	err := list(ctx, m.Store, identityKey, func(_ string, stored *identity.ID) error { next = *stored; return nil })
+	if err != nil {
+		return err
 	}
-	for _, e := range m.endpoints {
+	if err := m.identities.Restore(records, next); err != nil {
+		return fmt.Errorf("restore identities: %w: %w", store.ErrCorrupt, err)
+	}
+	for _, e := range m.endpointsAll() {
 		if e.Identity.Reserved() {
 			continue
 		}
-		if err := m.restoreIdentity(e); err != nil {
+		if err := m.restoreIdentity(ctx, e); err != nil {
 			return fmt.Errorf("restore endpoint %s: %w", short(e.ID), err)
 		}
+		m.holdPublished(e)
 	}
 	var ops []store.Op
 	for _, id := range m.identities.Prune() {
-		ops = append(ops, store.Op{Key: fmt.Sprintf("%s%d", identityPrefix, id), Delete: true})
+		ops = append(ops, store.Remove(fmt.Sprintf("%s%d", identityPrefix, id)))
 	}
 	if len(ops) == 0 {
 		return nil
@@ -74,27 +95,59 @@ func (m *Manager) restoreIdentities(ctx context.Context, records []identity.Reco
 	return m.Store.Apply(ctx, ops...)
 }
 
-// restoreIdentity holds the identity of an endpoint again. One whose record is lost is made anew from the labels.
-func (m *Manager) restoreIdentity(e *Endpoint) error {
-	labels, ok := m.identities.Labels(e.Identity)
-	n := m.networks[e.NetworkID]
-	switch {
-	case ok:
-	case n == nil:
-		return fmt.Errorf("network %s has no record: %w", short(e.NetworkID), store.ErrCorrupt)
-	default:
-		var err error
-		if labels, err = m.labels(n, e); err != nil {
-			return err
-		}
-	}
-	id, _, err := m.identities.Acquire(labels)
-	if err != nil || id == e.Identity {
+// restoreIdentity holds the identity of an endpoint again. One whose record is lost is made anew from the labels; if
+// that is not possible either, the endpoint is closed until Docker tells its labels.
+func (m *Manager) restoreIdentity(ctx context.Context, e *Endpoint) error {
+	if labels, ok := m.identities.Labels(e.Identity); ok {
+		_, _, err := m.identities.Acquire(labels)
 		return err
 	}
 	again := *e
-	again.Identity = id
-	m.endpoints[e.ID] = &again
+	again.Identity = identity.Init
+	log := m.Log.WithField("endpoint", short(e.ID))
+	n := m.networks[e.NetworkID]
+	if n == nil {
+		n = &Network{}
+	}
+	labels, err := labelsOf(n, e, m.changes[e.Container.ID])
+	if err != nil {
+		log.WithError(err).Error("the identity of the endpoint is lost, it is closed")
+		again.Container = Container{}
+		return m.save(ctx, &again)
+	}
+	log.Warn("the identity of the endpoint is lost, it gets a new one")
+	delete(m.endpoints, e.ID) // so that saving it retires nothing
+	return m.saveAs(ctx, &again, labels)
+}
+
+// holdPublished holds the identity that the kernel knows an endpoint by, if it is another one: the daemon ended while
+// the labels changed, and the endpoint's programs send with it until they are replaced.
+func (m *Manager) holdPublished(e *Endpoint) {
+	for _, addr := range e.addrs() {
+		a, ok := m.published[addr]
+		id := identity.ID(a.Identity)
+		if !ok || id == e.Identity || slices.Contains(m.retired, id) {
+			continue
+		}
+		if labels, known := m.identities.Labels(id); known {
+			if _, _, err := m.identities.Acquire(labels); err == nil {
+				m.retired = append(m.retired, id)
+			}
+		}
+	}
+}
+
+// dropOrphans removes endpoints whose network has no record: they could not be reached, and Docker has lost them too.
+func (m *Manager) dropOrphans(ctx context.Context) error {
+	for _, e := range m.endpointsAll() {
+		if _, ok := m.network(e.NetworkID); ok {
+			continue
+		}
+		m.Log.WithField("endpoint", short(e.ID)).Warn("its network is not known, removing the endpoint")
+		if err := m.DeleteEndpoint(ctx, e.NetworkID, e.ID); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -142,43 +195,82 @@ func UsedSlots(ctx context.Context, s Store) ([]uint32, error) {
 func (m *Manager) regenerateRestored(ctx context.Context) error {
 	loaded, err := m.Programs.Loaded()
 	if err != nil {
-		return err
+		return fmt.Errorf("restore programs: %w", err)
 	}
 	m.regeneration.mu.Lock()
 	defer m.regeneration.mu.Unlock()
-	jobs, err := m.plan(ctx)
-	if err != nil {
-		return err
+	s := m.observe()
+	if err := m.plan(ctx, s); err != nil {
+		return fmt.Errorf("restore programs: %w", err)
 	}
-	for _, j := range jobs {
-		if loaded[j.program.Slot] == j.program.Fingerprint() {
-			m.running[j.endpoint.ID] = &running{program: j.program, adopted: true}
+	for _, j := range s.jobs {
+		if print, ok := loaded[j.endpoint.Veth.Slot]; ok {
+			m.running[j.endpoint.ID] = m.adopted(j, print)
 		}
-		n, e := j.network, j.endpoint
-		if err := m.Links.Configure(*e.Veth, m.linkConfig(n, e)); err != nil {
-			m.Log.WithError(err).WithField("endpoint", short(e.ID)).Error("configure veth pair")
+		if err := m.Links.Configure(*j.endpoint.Veth, m.linkConfig(j.network, j.endpoint)); err != nil {
+			m.Log.WithError(err).WithField("endpoint", short(j.endpoint.ID)).Error("configure veth pair")
 		}
 	}
-	_, err = m.pass(ctx, nil)
-	return err
+	if _, err := m.pass(ctx, nil); err != nil {
+		return fmt.Errorf("restore programs: %w", err)
+	}
+	return nil
+}
+
+// adopted describes the programs that were found in an endpoint's slot. Of those that are not what they should be only
+// the identity is known, from the address map.
+func (m *Manager) adopted(j *job, print string) *running {
+	if j.planned != nil && j.print == print {
+		return &running{program: j.program, print: print}
+	}
+	program := datapath.Program{Slot: j.endpoint.Veth.Slot, Identity: uint32(j.endpoint.Identity)}
+	for _, addr := range j.endpoint.addrs() {
+		if a, ok := m.published[addr]; ok && a.Slot == program.Slot {
+			program.Identity = a.Identity
+		}
+	}
+	return &running{program: program, print: print}
+}
+
+// finishRelabels gives endpoints the identity of their labels, where the daemon ended between a change of the labels
+// and the change of the identity.
+func (m *Manager) finishRelabels(ctx context.Context) error {
+	before := m.currentGeneration()
+	for _, e := range m.endpointsAll() {
+		n, ok := m.network(e.NetworkID)
+		if !ok || !e.named() {
+			continue
+		}
+		labels, err := labelsOf(n, e, m.labelChange(e.Container.ID))
+		if err != nil {
+			m.Log.WithError(err).WithField("endpoint", short(e.ID)).Error("labels are not accepted, the identity stays")
+			continue
+		}
+		if id, ok := m.identities.Find(labels); ok && id == e.Identity {
+			continue
+		}
+		if err := m.reidentify(ctx, e.ID); err != nil {
+			return fmt.Errorf("restore labels of endpoint %s: %w", short(e.ID), err)
+		}
+	}
+	if m.currentGeneration() == before {
+		return nil
+	}
+	return m.regenerate(ctx, "")
 }
 
 // pruneAddresses removes the addresses that no joined endpoint has.
-func (m *Manager) pruneAddresses() error {
-	have, err := m.Addresses.List()
-	if err != nil {
-		return fmt.Errorf("list addresses: %w", err)
-	}
-	for addr, a := range have {
-		if a.Host {
-			continue
-		}
+func (m *Manager) pruneAddresses(context.Context) error {
+	m.regeneration.mu.Lock()
+	defer m.regeneration.mu.Unlock()
+	for addr := range m.published {
 		if e := m.holder(addr); e != nil && e.joined() {
 			continue
 		}
 		if err := m.Addresses.Delete(addr); err != nil {
 			return fmt.Errorf("forget address %s: %w", addr, err)
 		}
+		delete(m.published, addr)
 	}
 	return nil
 }

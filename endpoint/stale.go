@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/sluice-net/sluice/datapath"
 )
 
 const (
@@ -45,8 +43,7 @@ func (m *Manager) awaitDeath(ctx context.Context, e *Endpoint) error {
 		if err != nil {
 			return fmt.Errorf("list veth pairs: %w", err)
 		}
-		alive := e.Veth == nil && time.Since(e.Created) < settling || e.Veth != nil &&
-			slices.ContainsFunc(veths, func(v datapath.Veth) bool { return v.Slot == e.Veth.Slot && v.Ifindex == e.Veth.Ifindex })
+		alive := e.Veth == nil && m.Now().Sub(e.Created) < settling || e.joined() && slices.ContainsFunc(veths, e.uses)
 		if !alive {
 			return nil
 		}

@@ -57,8 +57,10 @@ func (m *Manager) view(n *Network, e *Endpoint) api.Endpoint {
 		ID: e.ID, State: api.StateReady, Slot: e.Veth.Slot, NetworkID: n.ID, Network: n.title(),
 		ContainerID: e.Container.ID, Container: e.Container.Name, Image: e.Container.Image,
 		Project: labels["compose.project"], Service: labels["compose.service"],
-		Identity: uint32(e.Identity), Labels: labels, Changed: api.LabelChange{Add: change.Add, Remove: change.Remove},
-		IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC, Interface: e.Veth.Host, Ifindex: e.Veth.Ifindex,
+		Identity: uint32(e.Identity), Labels: labels, IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC, Interface: e.Veth.Host, Ifindex: e.Veth.Ifindex,
+	}
+	if change != nil {
+		v.Changed = api.LabelChange{Add: change.Add, Remove: change.Remove}
 	}
 	if !e.named() {
 		v.State = api.StateClosed
@@ -68,10 +70,7 @@ func (m *Manager) view(n *Network, e *Endpoint) api.Endpoint {
 		return v
 	}
 	v.Revision = r.program.Revision
-	v.Program = api.Program{Loaded: r.loaded, LoadTime: r.took}
-	if r.program.Slot != 0 {
-		v.Program.Fingerprint = r.program.Fingerprint()
-	}
+	v.Program = api.Program{Fingerprint: r.print, Loaded: r.loaded, LoadTime: r.took}
 	v.Egress, v.Ingress = direction(r.program.Egress), direction(r.program.Ingress)
 	if r.failure != nil {
 		v.State, v.LastError = api.StateFailed, r.failure.Error()

@@ -57,6 +57,7 @@ enum identity {
 /* What the map endpoints knows of an address. */
 enum endpoint_flags {
 	ENDPOINT_HOST = 1 << 0,    /* an address of this host: packets to it go to the stack */
+	ENDPOINT_ROUTED = 1 << 1,  /* a container of a network without masquerade: the outside knows its address */
 };
 
 struct endpoint {

@@ -72,6 +72,17 @@ STEP int publish(struct packet *p, struct destination *d)
 	return nat_remember(p, s, e) ? DROP_FLOW_TABLE : 0;
 }
 
+/* Whether p is for a container that the outside knows by its own address. Then nothing is translated (nat 0). */
+STEP int routed(const struct packet *p, struct destination *d)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->dst);
+
+	if (!e || !(e->flags & ENDPOINT_ROUTED))
+		return 0;
+	destination_set(d, &p->dst, p->dport, 0, e);
+	return 1;
+}
+
 /* The flow of a packet to a frontend, with the frontend that it names. 0 or the drop reason. */
 STEP int publish_frontend_flow(struct tuple *key, struct packet *p, const struct destination *d, int client_is_lo)
 {

@@ -3,13 +3,17 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-net/sluice/datapath"
+	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/ipam/pool"
 )
@@ -33,14 +37,18 @@ type config struct {
 	clsact     bool
 	logLevel   string
 	logFormat  string
+	remove     bool
 	version    bool
+
+	checkHost func(datapath.HostOptions) datapath.Host // tests have other hosts
 }
 
 // flags declares every setting with its default.
 func (c *config) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("sluiced", pflag.ContinueOnError)
 	f.SortFlags = false
-	f.StringVar(&c.file, "config", "", "configuration file (YAML; every other flag is a key of it)")
+	f.Usage = func() {} // run prints it, where it is asked for
+	f.StringVar(&c.file, "config", "", "configuration file (YAML); every setting below is a key of it, and a flag wins over its key")
 	f.StringVar(&c.driver, "driver", "sluice", "name of the network and IPAM driver: docker network create -d NAME")
 	f.StringVar(&c.runDir, "run-dir", "/run/sluice", "directory of the API socket")
 	f.StringVar(&c.pluginDir, "plugin-dir", "/run/docker/plugins", "directory where Docker finds the plugin's socket")
@@ -57,13 +65,14 @@ func (c *config) flags() *pflag.FlagSet {
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&c.remove, "remove", false, "take programs, pairs, addresses and pins out of the kernel and exit; containers lose their network, the store stays")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
 	return f
 }
 
 // parseConfig reads flags, then the file for every setting that no flag names.
 func parseConfig(args []string) (*config, *pflag.FlagSet, error) {
-	c := &config{}
+	c := &config{checkHost: datapath.CheckHost}
 	f := c.flags()
 	if err := f.Parse(args); err != nil {
 		return nil, f, err
@@ -91,7 +100,7 @@ func applyFile(f *pflag.FlagSet, text []byte) error {
 	}
 	for _, key := range sortedKeys(values) {
 		flag := f.Lookup(key)
-		if flag == nil || key == "config" || key == "version" {
+		if flag == nil || !isSetting(key) {
 			return fmt.Errorf("unknown key %q: the keys are %s", key, strings.Join(keys(f), ", "))
 		}
 		if flag.Changed {
@@ -116,7 +125,7 @@ func scalar(v any) (string, error) {
 	case bool:
 		return fmt.Sprint(v), nil
 	case float64:
-		return fmt.Sprintf("%.0f", v), nil
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	case []any:
 		var parts []string
 		for _, p := range v {
@@ -128,7 +137,7 @@ func scalar(v any) (string, error) {
 		}
 		return strings.Join(parts, ","), nil
 	}
-	return "", fmt.Errorf("%v is neither text, number, boolean nor list", v)
+	return "", fmt.Errorf("%v is neither text, number, boolean nor list of them", v)
 }
 
 // check refuses values that no part would accept.
@@ -138,6 +147,16 @@ func (c *config) check() error {
 	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		return fmt.Errorf("log-format %q: use text or json", c.logFormat)
+	}
+	for _, d := range []struct{ name, value string }{
+		{"run-dir", c.runDir}, {"plugin-dir", c.pluginDir}, {"state-dir", c.stateDir}, {"pin-dir", c.pinDir},
+	} {
+		if !filepath.IsAbs(d.value) {
+			return fmt.Errorf("%s %q: use an absolute path", d.name, d.value)
+		}
+	}
+	if err := link.CheckPrefix(c.linkPrefix); err != nil {
+		return fmt.Errorf("link-prefix: %w", err)
 	}
 	if c.driver == "" || strings.ContainsAny(c.driver, "/ ") {
 		return fmt.Errorf("driver %q: use a name without slash or space", c.driver)
@@ -195,10 +214,13 @@ func (c *config) masqueradePorts() ([2]uint16, error) {
 	return [2]uint16{lowest, uint16(first - 1)}, nil
 }
 
+// isSetting reports whether a flag is a key of the configuration file.
+func isSetting(flag string) bool { return flag != "config" && flag != "version" && flag != "remove" }
+
 func keys(f *pflag.FlagSet) []string {
 	var all []string
 	f.VisitAll(func(f *pflag.Flag) {
-		if f.Name != "config" && f.Name != "version" {
+		if isSetting(f.Name) {
 			all = append(all, f.Name)
 		}
 	})

@@ -116,8 +116,8 @@ func (d *daemon) wireStore(context.Context) (err error) {
 }
 
 func (d *daemon) wireDatapath(context.Context) (err error) {
-	d.host = datapath.CheckHost(datapath.HostOptions{
-		PinDir: d.config.pinDir, CgroupFallback: filepath.Join(d.config.runDir, "cgroup"), Clsact: d.config.clsact,
+	d.host = d.config.checkHost(datapath.HostOptions{
+		PinDir: d.config.pinDir, CgroupFallback: d.config.cgroupFallback(), Clsact: d.config.clsact,
 		Prefix: d.config.linkPrefix,
 	})
 	if err := d.host.Err(); err != nil {

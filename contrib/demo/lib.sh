@@ -40,3 +40,10 @@ end() {
   kill "$pid"
   until_ok 20 test ! -d "/proc/$pid" || kill -9 "$pid"
 }
+
+# start_daemon: start sluiced and wait until it answers.
+start_daemon() {
+  setsid sluiced --state-dir "$run/state" </dev/null >>"$run/sluiced.log" 2>&1 &
+  echo $! >"$run/sluiced.pid"
+  until_ok 20 sluice status
+}

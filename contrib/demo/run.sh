@@ -11,9 +11,7 @@ if sluice status >/dev/null 2>&1; then
   note "sluiced answers already"
 else
   # The daemon comes first, as it does under systemd: an engine that starts finds its driver.
-  setsid sluiced --state-dir "$run/state" </dev/null >>"$run/sluiced.log" 2>&1 &
-  echo $! >"$run/sluiced.pid"
-  until_ok 20 sluice status || fail "sluiced does not answer; the end of .run/sluiced.log:
+  start_daemon || fail "sluiced does not answer; the end of .run/sluiced.log:
 $(tail -5 "$run/sluiced.log")"
   note "sluiced started (pid $(cat "$run/sluiced.pid"), log .run/sluiced.log)"
 fi

@@ -3,6 +3,9 @@
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 
+if [ -e "$run/sluiced.pid" ] && ! ours sluiced >/dev/null; then
+  start_daemon # an engine waits long for a driver that is gone, before it removes what uses it
+fi
 if docker version >/dev/null 2>&1; then
   docker rm -f "${containers[@]}" >/dev/null 2>&1
   docker network rm $network >/dev/null 2>&1
@@ -15,7 +18,7 @@ end dockerd
 if [ -e "$run/sluiced.pid" ]; then
   end sluiced
   # The kernel's part outlives the daemon by design; of a demonstration nothing is to stay.
-  rm -rf /sys/fs/bpf/sluice
+  sluiced --remove
 fi
 findmnt -rno TARGET | grep -F "$run/" | sort -r | xargs -r umount -l
 rm -rf "$run"

@@ -51,7 +51,8 @@ const (
 
 // Constants of enum endpoint_flags of bpf/abi. What the map endpoints knows of an address.
 const (
-	EndpointHost = 1 // an address of this host: packets to it go to the stack
+	EndpointHost   = 1 // an address of this host: packets to it go to the stack
+	EndpointRouted = 2 // a container of a network without masquerade: the outside knows its address
 )
 
 // Constants of enum flow_flags of bpf/abi.
