@@ -34,6 +34,7 @@ type Address struct {
 	Slot     uint32
 	MAC      net.HardwareAddr
 	Host     bool
+	Routed   bool // a container's whose network is not masqueraded: the outside knows its address
 }
 
 // Veth is one pre-made pair with its two doors attached for Slot. The peer is still in the host's namespace, down.

@@ -171,9 +171,7 @@ func (m *Manager) undoAttach(ctx context.Context, e *Endpoint, veth datapath.Vet
 	if e.Veth != nil {
 		return m.detach(ctx, e)
 	}
-	if err := m.Links.Release(veth.Slot); err != nil {
-		return fmt.Errorf("release veth pair %s: %w", veth.Host, err)
-	}
+	m.releaseLink(&veth)
 	return nil
 }
 
@@ -254,19 +252,24 @@ func (m *Manager) DeleteEndpoint(ctx context.Context, _, endpointID string) erro
 	if err := m.silence(ctx, e, nil); err != nil {
 		return fmt.Errorf("delete endpoint %s: %w", short(endpointID), err)
 	}
-	var err error
-	if e.Veth != nil {
-		err = m.Links.Release(e.Veth.Slot)
-	}
-	if release := m.releaseIdentity(ctx, e.Identity); release != nil {
-		m.Log.WithError(release).WithField("endpoint", short(endpointID)).Warn("identity is released later")
+	m.releaseLink(e.Veth)
+	if err := m.releaseIdentity(ctx, e.Identity); err != nil {
+		m.Log.WithError(err).WithField("endpoint", short(endpointID)).Warn("identity is released later")
 		m.retire(e.Identity)
 	}
 	m.requestRegeneration() // the tables of peers need not list it any more
-	if err != nil {
-		return fmt.Errorf("delete endpoint %s: %w", short(endpointID), err)
-	}
 	return nil
+}
+
+// releaseLink gives back a pair that no record names any more. Errors are for the log: the pair goes in any case, at
+// once, in the background or at the next start.
+func (m *Manager) releaseLink(v *datapath.Veth) {
+	if v == nil {
+		return
+	}
+	if err := m.Links.Release(v.Slot); err != nil {
+		m.Log.WithError(err).Warn("release veth pair")
+	}
 }
 
 // OperInfo returns what docker inspect may show of an endpoint.
@@ -283,6 +286,8 @@ func (m *Manager) OperInfo(_ context.Context, _, endpointID string) (map[string]
 func (m *Manager) silence(ctx context.Context, e, becomes *Endpoint) error {
 	m.regeneration.mu.Lock()
 	defer m.regeneration.mu.Unlock()
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	if err := m.withdraw(e); err != nil {
 		return err
 	}
@@ -320,8 +325,6 @@ func (m *Manager) detach(ctx context.Context, e *Endpoint) error {
 	if err := m.silence(ctx, e, &bare); err != nil {
 		return err
 	}
-	if err := m.Links.Release(e.Veth.Slot); err != nil {
-		return fmt.Errorf("release veth pair %s: %w", e.Veth.Host, err)
-	}
+	m.releaseLink(e.Veth)
 	return nil
 }

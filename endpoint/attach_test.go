@@ -141,6 +141,7 @@ func TestRejoinWithoutPair(t *testing.T) {
 }
 
 func TestCreateEndpointRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.makeNetwork(1)
 	w.run(1, 1)
@@ -168,6 +169,7 @@ func TestCreateEndpointRefuses(t *testing.T) {
 // TestAddressOfForgottenEndpoint: an engine that was killed forgets endpoints without a word, and gives their addresses
 // to others.
 func TestAddressOfForgottenEndpoint(t *testing.T) {
+	t.Parallel()
 	again := func(w *world) error {
 		r := endpointRequest(1, 2)
 		r.IPv4, r.IPv6 = endpointRequest(1, 1).IPv4, endpointRequest(1, 1).IPv6
@@ -326,7 +328,7 @@ func TestFailedLoad(t *testing.T) {
 	w.makeNetwork(1)
 	db := w.run(1, 1, "app=db")
 	before, _ := w.kernel.program(db.Veth.Slot)
-	w.kernel.set(0, func(_ int, name string) bool { return name == "replace" })
+	w.kernel.set(func(_ int, name string) bool { return name == "replace" })
 	revision := w.apply(only("web"))
 	w.settle()
 	results, err := w.Wait(t.Context(), revision)
@@ -343,7 +345,7 @@ func TestFailedLoad(t *testing.T) {
 	if err := w.tryRun(1, 2); err == nil {
 		t.Error("joined without programs")
 	}
-	w.kernel.set(0, nil)
+	w.kernel.set(nil)
 	w.must(w.stop(1, 2))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -19,13 +19,12 @@ import (
 
 var errInjected = errors.New("injected failure")
 
-// faults decides which operations on the kernel and the store succeed. A crashed daemon's have no effect.
+// faults decides which operations on the kernel and the store succeed. That all fail from one on is how a daemon ends.
 type faults struct {
 	mu    sync.Mutex
 	count int
 	names []string
-	fail  func(n int, name string) bool // the n-th operation, from 1
-	crash int                           // 0: never; else every operation after so many
+	fail  func(n int, name string) bool // whether the n-th operation fails, from 1; it has no effect then
 }
 
 func (f *faults) op(name string) error {
@@ -33,17 +32,24 @@ func (f *faults) op(name string) error {
 	defer f.mu.Unlock()
 	f.count++
 	f.names = append(f.names, name)
-	if f.crash > 0 && f.count > f.crash || f.fail != nil && f.fail(f.count, name) {
+	if f.fail != nil && f.fail(f.count, name) {
 		return fmt.Errorf("%s: %w", name, errInjected)
 	}
 	return nil
 }
 
 // set starts counting anew.
-func (f *faults) set(crash int, fail func(n int, name string) bool) {
+func (f *faults) set(fail func(n int, name string) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.count, f.names, f.crash, f.fail = 0, nil, crash, fail
+	f.count, f.names, f.fail = 0, nil, fail
+}
+
+// dead reports whether every operation from the last one on fails.
+func (f *faults) dead() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fail != nil && f.fail(1<<30, "")
 }
 
 func (f *faults) done() (int, []string) {
@@ -212,8 +218,10 @@ func (k fakeLinks) Configure(v datapath.Veth, _ datapath.LinkConfig) error {
 	return nil
 }
 
+// Release gives the pair up for good even if it fails, as datapath.Links does.
 func (k fakeLinks) Release(slot uint32) error {
-	if err := k.op("release"); err != nil {
+	err := k.op("release")
+	if k.dead() {
 		return err
 	}
 	k.mu.Lock()
@@ -224,7 +232,7 @@ func (k fakeLinks) Release(slot uint32) error {
 		}
 	}
 	delete(k.pairs, slot)
-	return nil
+	return err
 }
 
 func (k fakeLinks) List() ([]datapath.Veth, error) {

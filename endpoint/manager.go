@@ -49,6 +49,9 @@ type Manager struct {
 	// numbers is held while an identity comes or goes, until the store has it.
 	numbers sync.Mutex
 
+	// publishing is held while ports come or go, until record and services map agree.
+	publishing sync.Mutex
+
 	// mu guards the state below. Records are immutable, the maps hold the newest.
 	mu         sync.RWMutex
 	networks   map[string]*Network

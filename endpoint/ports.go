@@ -38,6 +38,8 @@ func (m *Manager) Program(ctx context.Context, r PortsRequest) error {
 		m.Log.WithField("endpoint", short(e.ID)).Info("ports are not published: the network is internal")
 		return nil
 	}
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	published, err := m.Ports.Publish(e.ID, e.addrs(), r.Ports)
 	if err != nil {
 		return fmt.Errorf("publish ports of endpoint %s: %w", short(e.ID), err)
@@ -45,13 +47,13 @@ func (m *Manager) Program(ctx context.Context, r PortsRequest) error {
 	changed := *e
 	changed.Ports, changed.Published = r.Ports, published
 	if err := m.save(ctx, &changed); err != nil {
-		return errors.Join(err, m.unpublish(e))
+		return errors.Join(err, m.holdPorts(e))
 	}
 	return m.publishPorts(e, &changed)
 }
 
-// unpublish makes the registry hold what an endpoint's record says, and no more.
-func (m *Manager) unpublish(e *Endpoint) error {
+// holdPorts makes the registry hold what an endpoint's record says, and no more.
+func (m *Manager) holdPorts(e *Endpoint) error {
 	if len(e.Published) == 0 {
 		m.Ports.Withdraw(e.ID)
 		return nil
@@ -85,6 +87,8 @@ func (m *Manager) Revoke(ctx context.Context, _, endpointID string) error {
 	if !ok || len(e.Published) == 0 {
 		return nil
 	}
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	if err := m.withdraw(e); err != nil {
 		return fmt.Errorf("revoke ports of endpoint %s: %w", short(endpointID), err)
 	}
@@ -103,9 +107,11 @@ func (m *Manager) withdraw(e *Endpoint) error {
 	return nil
 }
 
-// restorePorts holds the recorded ports again and makes the services map agree with the records. A port that somebody
-// else took meanwhile stays published, since connections use it, and is reported.
-func (m *Manager) restorePorts(context.Context) error {
+// syncPorts holds the recorded ports, if need be again, and makes the services map agree with the records. A port that
+// somebody else took meanwhile stays published, since connections use it, and is reported.
+func (m *Manager) syncPorts(context.Context) error {
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	have, err := m.Frontends.List()
 	if err != nil {
 		return fmt.Errorf("list frontends: %w", err)
@@ -114,7 +120,7 @@ func (m *Manager) restorePorts(context.Context) error {
 		if !e.joined() || len(e.Published) == 0 {
 			continue
 		}
-		if _, err := m.Ports.Publish(e.ID, e.addrs(), exact(e.Published)); err != nil {
+		if err := m.holdPorts(e); err != nil {
 			m.Log.WithError(err).WithField("endpoint", short(e.ID)).Error("hold published ports again")
 		}
 		for _, p := range e.Published {

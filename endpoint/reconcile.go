@@ -83,7 +83,7 @@ func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
 	for _, n := range m.networksAll() {
 		errs = append(errs, m.reconcileNetwork(ctx, n, known, before))
 	}
-	errs = append(errs, m.ownGateways(), m.forgetChanges(ctx), m.reclaim(ctx))
+	errs = append(errs, m.ownGateways(), m.syncPorts(ctx), m.forgetChanges(ctx), m.reclaim(ctx))
 	m.requestRegeneration()
 	return m.settled(), errors.Join(errs...)
 }

@@ -213,7 +213,7 @@ func (m *Manager) publish(jobs []*job) {
 		}
 		a := datapath.Address{
 			Ifindex: j.program.HostIfindex, Identity: j.program.Identity, Network: j.program.Network,
-			Slot: j.program.Slot, MAC: j.program.MAC,
+			Slot: j.program.Slot, MAC: j.program.MAC, Routed: !j.program.Masquerade && !j.program.Internal,
 		}
 		for _, addr := range j.endpoint.addrs() {
 			if same(m.published[addr], a) {

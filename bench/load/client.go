@@ -15,14 +15,14 @@ const (
 	// datagram is the length of a datagram's payload.
 	datagram = 64
 	// burst is how many datagrams go out before one is acknowledged; a socket's buffer takes them all.
-	burst = 32
+	burst = 128
 	// ackPatience is how long a burst waits for its acknowledgement before it counts as stalled.
 	ackPatience = 200 * time.Millisecond
 )
 
 // What the first byte of a message says.
 const (
-	wantNothing = 'd'
+	wantNothing = 'd' // and only in datagrams
 	wantAnswer  = 'a'
 	wantEnd     = 'q'
 )
@@ -153,32 +153,29 @@ func stream(s Spec) (Result, error) {
 }
 
 func datagrams(s Spec) (Result, error) {
-	fd, err := dial(s.Addr, unix.SOCK_DGRAM)
+	data, err := dial(s.Addr, unix.SOCK_DGRAM)
 	if err != nil {
 		return Result{}, err
 	}
-	defer closeRaw(fd)
-	if err := wait(fd, ackPatience); err != nil {
+	defer closeRaw(data)
+	last, err := dial(netip.AddrPortFrom(s.Addr.Addr(), s.Addr.Port()+1), unix.SOCK_DGRAM)
+	if err != nil {
+		return Result{}, err
+	}
+	defer closeRaw(last)
+	if err := wait(last, ackPatience); err != nil {
 		return Result{}, err
 	}
 	var r Result
-	b, ack := make([]byte, datagram), make([]byte, 1)
+	b := make([]byte, datagram)
 	before, start := threadCPU(), time.Now()
 	for time.Since(start) < s.Duration {
-		for i := range burst {
-			b[0] = wantNothing
-			if i == burst-1 {
-				b[0] = wantAnswer
-			}
-			if _, err := write(fd, b); err != nil {
-				return Result{}, fmt.Errorf("send datagram: %w", err)
-			}
+		answered, err := sendBurst(data, last, b)
+		if err != nil {
+			return Result{}, err
 		}
 		r.Transactions += burst
-		if _, err := read(fd, ack); err != nil {
-			if !errors.Is(err, unix.EAGAIN) {
-				return Result{}, fmt.Errorf("receive acknowledgement: %w", err)
-			}
+		if !answered {
 			r.Stalls++
 		}
 	}
@@ -188,7 +185,28 @@ func datagrams(s Spec) (Result, error) {
 	}
 	b[0] = wantEnd
 	for range 3 { // it may be lost as any datagram
-		_, _ = write(fd, b)
+		_, _ = write(last, b)
 	}
 	return r, nil
+}
+
+// sendBurst sends all datagrams of a burst but the last, then that one, and says whether it was acknowledged.
+func sendBurst(data, last int, b []byte) (bool, error) {
+	b[0] = wantNothing
+	for range burst - 1 {
+		if _, err := write(data, b); err != nil {
+			return false, fmt.Errorf("send datagram: %w", err)
+		}
+	}
+	b[0] = wantAnswer
+	if _, err := write(last, b); err != nil {
+		return false, fmt.Errorf("send datagram: %w", err)
+	}
+	if _, err := read(last, b); err != nil {
+		if !errors.Is(err, unix.EAGAIN) {
+			return false, fmt.Errorf("receive acknowledgement: %w", err)
+		}
+		return false, nil
+	}
+	return true, nil
 }

@@ -17,7 +17,7 @@ const (
 	CRR Mode = "crr"
 	// Stream sends as much as it can over one TCP connection.
 	Stream Mode = "stream"
-	// UDP sends datagrams in bursts, the last of which the server acknowledges.
+	// UDP sends datagrams in bursts. The last of each goes to the server's second port and is acknowledged.
 	UDP Mode = "udp"
 )
 

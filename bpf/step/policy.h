@@ -9,7 +9,7 @@
 #include "../abi/policy.h"
 #include "../lib/bytes.h"
 #include "event.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 RARE int policy_egress(struct policy_input *in);
 RARE int policy_ingress(struct policy_input *in);

@@ -8,7 +8,8 @@
 #include "flow.h"
 #include "frontend.h"
 #include "icmp_error.h"
-#include "packet.h"
+#include "../lib/packet.h"
+#include "service.h"
 
 /* Where a packet goes. */
 struct destination {
@@ -69,6 +70,17 @@ STEP int publish(struct packet *p, struct destination *d)
 		return DROP_NO_ENDPOINT;
 	destination_set(d, &s->backend, s->port, NAT_DESTINATION, e);
 	return nat_remember(p, s, e) ? DROP_FLOW_TABLE : 0;
+}
+
+/* Whether p is for a container that the outside knows by its own address. Then nothing is translated (nat 0). */
+STEP int routed(const struct packet *p, struct destination *d)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &p->dst);
+
+	if (!e || !(e->flags & ENDPOINT_ROUTED))
+		return 0;
+	destination_set(d, &p->dst, p->dport, 0, e);
+	return 1;
 }
 
 /* The flow of a packet to a frontend, with the frontend that it names. 0 or the drop reason. */

@@ -3,13 +3,17 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-net/sluice/datapath"
+	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/ipam/pool"
 )
@@ -35,12 +39,15 @@ type config struct {
 	logFormat  string
 	remove     bool
 	version    bool
+
+	checkHost func(datapath.HostOptions) datapath.Host // tests have other hosts
 }
 
 // flags declares every setting with its default.
 func (c *config) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("sluiced", pflag.ContinueOnError)
 	f.SortFlags = false
+	f.Usage = func() {} // run prints it, where it is asked for
 	f.StringVar(&c.file, "config", "", "configuration file (YAML); every setting below is a key of it, and a flag wins over its key")
 	f.StringVar(&c.driver, "driver", "sluice", "name of the network and IPAM driver: docker network create -d NAME")
 	f.StringVar(&c.runDir, "run-dir", "/run/sluice", "directory of the API socket")
@@ -65,7 +72,7 @@ func (c *config) flags() *pflag.FlagSet {
 
 // parseConfig reads flags, then the file for every setting that no flag names.
 func parseConfig(args []string) (*config, *pflag.FlagSet, error) {
-	c := &config{}
+	c := &config{checkHost: datapath.CheckHost}
 	f := c.flags()
 	if err := f.Parse(args); err != nil {
 		return nil, f, err
@@ -118,7 +125,7 @@ func scalar(v any) (string, error) {
 	case bool:
 		return fmt.Sprint(v), nil
 	case float64:
-		return fmt.Sprintf("%.0f", v), nil
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
 	case []any:
 		var parts []string
 		for _, p := range v {
@@ -130,19 +137,26 @@ func scalar(v any) (string, error) {
 		}
 		return strings.Join(parts, ","), nil
 	}
-	return "", fmt.Errorf("%v is neither text, number, boolean nor list", v)
+	return "", fmt.Errorf("%v is neither text, number, boolean nor list of them", v)
 }
 
 // check refuses values that no part would accept.
 func (c *config) check() error {
-	if c.remove && c.version {
-		return fmt.Errorf("use one of --remove and --version")
-	}
 	if _, err := logrus.ParseLevel(c.logLevel); err != nil {
 		return fmt.Errorf("log-level %q: use trace, debug, info, warning or error", c.logLevel)
 	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		return fmt.Errorf("log-format %q: use text or json", c.logFormat)
+	}
+	for _, d := range []struct{ name, value string }{
+		{"run-dir", c.runDir}, {"plugin-dir", c.pluginDir}, {"state-dir", c.stateDir}, {"pin-dir", c.pinDir},
+	} {
+		if !filepath.IsAbs(d.value) {
+			return fmt.Errorf("%s %q: use an absolute path", d.name, d.value)
+		}
+	}
+	if err := link.CheckPrefix(c.linkPrefix); err != nil {
+		return fmt.Errorf("link-prefix: %w", err)
 	}
 	if c.driver == "" || strings.ContainsAny(c.driver, "/ ") {
 		return fmt.Errorf("driver %q: use a name without slash or space", c.driver)

@@ -1,82 +1,147 @@
 package main
 
 import (
+	"bytes"
+	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// parse reads a configuration file with this text, and the flags.
-func parse(t *testing.T, text string, args ...string) (*config, error) {
+// writeFile makes a configuration file.
+func writeFile(t *testing.T, text string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "sluiced.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "sluiced.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := parseConfig(append(args, "--config", file))
-	return c, err
+	return path
 }
 
 func TestConfigFile(t *testing.T) {
-	c, err := parse(t, "log-level: debug\nslots: 100\nclsact: true\naddress-blocks: [10.0.0.0/16:24, 10.1.0.0/16:26]\n",
-		"--log-level", "warning")
+	path := writeFile(t, `
+driver: other
+slots: 100
+clsact: true
+log-level: debug
+pool: 9
+address-blocks:
+- 10.8.0.0/16:24
+- 10.9.0.0/16:26
+masquerade-ports: 61000-61999
+`)
+	c, _, err := parseConfig([]string{"--config", path, "--pool=2", "--log-level", "error"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.logLevel != "warning" {
-		t.Errorf("log level %s: the flag must win over the file", c.logLevel)
+	got := []any{c.driver, c.slots, c.clsact, c.logLevel, c.pool, c.stateDir}
+	want := []any{"other", uint32(100), true, "error", 2, "/var/lib/sluice"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
-	if c.slots != 100 || !c.clsact || len(c.blocks) != 2 || c.blocks[1] != "10.1.0.0/16:26" {
-		t.Errorf("read %+v", c)
+	blocks, err := c.addressBlocks()
+	if err != nil || len(blocks) != 2 || blocks[1].Size != 26 {
+		t.Errorf("blocks %v, %v", blocks, err)
+	}
+	if ports, err := c.masqueradePorts(); err != nil || ports != [2]uint16{61000, 61999} {
+		t.Errorf("masquerade ports %v, %v", ports, err)
 	}
 }
 
-func TestConfigRefusals(t *testing.T) {
-	for _, tt := range []struct {
-		name, text string
-		args       []string
-		want       string
+func TestDefaults(t *testing.T) {
+	c, _, err := parseConfig(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := c.masqueradePorts()
+	if err != nil || ports[0] == 0 || ports[1] < ports[0] {
+		t.Errorf("masquerade ports %v, %v", ports, err)
+	}
+}
+
+// TestUsage: what is wrong is one line, exit status 2.
+func TestUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		file string
+		want string
 	}{
-		{"unknown key", "log-levle: debug", nil, `unknown key "log-levle"`},
-		{"wrong type", "slots: many", nil, `key "slots"`},
-		{"an object", "slots: {a: 1}", nil, "neither text, number, boolean nor list"},
-		{"config in itself", "config: x", nil, "unknown key"},
-		{"not YAML", "a: [", nil, "configuration"},
-		{"level", "", []string{"--log-level", "loud"}, "use trace, debug"},
-		{"format", "", []string{"--log-format", "xml"}, "use text or json"},
-		{"driver", "", []string{"--driver", "a/b"}, "without slash"},
-		{"ports", "", []string{"--masquerade-ports", "9-3"}, "FIRST-LAST"},
-		{"blocks", "", []string{"--address-blocks", "10.0.0.0"}, "address-blocks"},
-		{"slots", "", []string{"--slots", "1"}, "slots 2 or more"},
-		{"argument", "", []string{"start"}, `unexpected argument "start"`},
-		{"both actions", "", []string{"--remove", "--version"}, "one of"},
+		"unknown flag":      {args: []string{"--colour"}, want: "colour"},
+		"argument":          {args: []string{"start"}, want: `unexpected argument "start"`},
+		"no number":         {args: []string{"--pool=many"}, want: "pool"},
+		"log level":         {args: []string{"--log-level=loud"}, want: "use trace, debug"},
+		"log format":        {args: []string{"--log-format=xml"}, want: "use text or json"},
+		"driver":            {args: []string{"--driver=a/b"}, want: "driver"},
+		"no slots":          {args: []string{"--slots=1"}, want: "slots"},
+		"relative path":     {args: []string{"--state-dir=here"}, want: "absolute"},
+		"long prefix":       {args: []string{"--link-prefix=muchtoolong"}, want: "link-prefix"},
+		"block":             {args: []string{"--address-blocks=10.0.0.0"}, want: "address-blocks"},
+		"ports":             {args: []string{"--masquerade-ports=9-1"}, want: "FIRST-LAST"},
+		"no file":           {args: []string{"--config=/does/not/exist"}, want: "no such file"},
+		"unknown key":       {file: "colour: red", want: `unknown key "colour": the keys are driver, `},
+		"flag only":         {file: "version: true", want: "unknown key"},
+		"twice":             {file: "pool: 1\npool: 2", want: "pool"},
+		"not YAML":          {file: "pool: [", want: "configuration"},
+		"no whole number":   {file: "pool: 1.5", want: "pool"},
+		"nothing":           {file: "pool:", want: "pool"},
+		"map":               {file: "pool: {a: 1}", want: "pool"},
+		"list for a switch": {file: "clsact: [yes, no]", want: "clsact"},
+		"list of lists":     {file: "address-blocks: [{a: b}]", want: "address-blocks"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if _, err := parse(t, tt.text, tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %v, want %q", err, tt.want)
+		t.Run(name, func(t *testing.T) {
+			args := c.args
+			if c.file != "" {
+				args = []string{"--config", writeFile(t, c.file)}
+			}
+			var stdout, stderr bytes.Buffer
+			status := run(args, &stdout, &stderr)
+			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+			if status != 2 || !strings.Contains(stderr.String(), c.want) || len(lines) > 3 || stdout.Len() > 0 {
+				t.Errorf("status %d, printed %q", status, &stderr)
 			}
 		})
 	}
 }
 
-// TestSampleConfiguration: what make install puts into /etc/sluice is valid, its comments too.
-func TestSampleConfiguration(t *testing.T) {
-	raw, err := os.ReadFile("../../contrib/systemd/sluiced.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parse(t, string(raw)); err != nil {
-		t.Errorf("as it is: %v", err)
-	}
-	keys := regexp.MustCompile(`(?m)^# ([a-z-]+: .*\n)`).FindAllStringSubmatch(string(raw), -1)
-	if len(keys) < 5 {
-		t.Fatalf("found only %v", keys)
-	}
-	for _, key := range keys {
-		if _, err := parse(t, key[1]); err != nil {
-			t.Errorf("%s: %v", key[0], err)
+func TestHelpAndVersion(t *testing.T) {
+	for flag, want := range map[string]string{"--help": "--state-dir", "--version": "sluiced "} {
+		var stdout, stderr bytes.Buffer
+		if status := run([]string{flag}, &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), want) || stderr.Len() > 0 {
+			t.Errorf("%s: status %d, printed %q and %q", flag, status, &stdout, &stderr)
 		}
+	}
+}
+
+func TestNotify(t *testing.T) {
+	for name, path := range map[string]string{"file": filepath.Join(t.TempDir(), "notify"), "abstract": "@sluice-notify-test"} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			t.Setenv("NOTIFY_SOCKET", path)
+			if err := notify("READY=1"); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 64)
+			_ = l.SetReadDeadline(time.Now().Add(5 * time.Second))
+			n, err := l.Read(buf)
+			if err != nil || string(buf[:n]) != "READY=1" {
+				t.Errorf("received %q, %v", buf[:n], err)
+			}
+		})
+	}
+	t.Setenv("NOTIFY_SOCKET", "/does/not/exist")
+	if notify("READY=1") == nil {
+		t.Error("nobody listens, and no error")
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := notify("READY=1"); err != nil {
+		t.Error(err)
 	}
 }

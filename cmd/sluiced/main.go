@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -23,48 +24,58 @@ import (
 // stopTime bounds how long requests under way may take when the daemon stops.
 const stopTime = 5 * time.Second
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run returns the exit status: 0 good, 1 could not run, 2 usage.
-func run(args []string) int {
+func run(args []string, stdout, stderr io.Writer) int {
 	c, flags, err := parseConfig(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprintf(stdout, "sluiced is the daemon of Sluice, the Docker network plugin.\n\nFlags:\n%s", flags.FlagUsages())
 		return 0
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "sluiced: %v\n\nFlags:\n%s", err, flags.FlagUsages())
+		fmt.Fprintf(stderr, "sluiced: %v\nsluiced --help lists the flags\n", err)
 		return 2
 	case c.version:
 		v := api.Build()
-		fmt.Printf("sluiced %s (%s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
+		fmt.Fprintf(stdout, "sluiced %s (%s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
 		return 0
 	}
-	log := newLog(c)
+	return act(c, stderr)
+}
+
+// act does what the settings ask for: the removal, or the daemon until it is told to stop. It returns the exit status.
+func act(c *config, stderr io.Writer) int {
+	log := newLog(c, stderr)
+	do := runDaemon
 	if c.remove {
-		if err := remove(c); err != nil {
-			log.Error(err)
-			return 1
-		}
-		return 0
+		do = remove
 	}
+	if err := do(c, log); err != nil {
+		log.Error(err)
+		return 1
+	}
+	return 0
+}
+
+// runDaemon runs the daemon until it is told to stop.
+func runDaemon(c *config, log *logrus.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	d, err := wire(ctx, c, log)
 	if err != nil {
-		log.Error(err)
-		return 1
+		return err
 	}
-	err = errors.Join(d.serve(ctx), d.close())
-	if err != nil {
-		log.Error(err)
-		return 1
+	if err := errors.Join(d.serve(ctx), d.close()); err != nil {
+		return err
 	}
 	log.Info("stopped; containers keep their network and policy")
-	return 0
+	return nil
 }
 
-func newLog(c *config) *logrus.Logger {
+func newLog(c *config, out io.Writer) *logrus.Logger {
 	log := logrus.New()
+	log.SetOutput(out)
 	level, _ := logrus.ParseLevel(c.logLevel)
 	log.SetLevel(level)
 	if c.logFormat == "json" {
@@ -101,15 +112,14 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.log.WithFields(logrus.Fields{
 		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
 	}).Info("ready")
-	if err := notifyReady(); err != nil {
-		d.log.Warn(err)
-	}
+	d.tell("READY=1")
 
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	d.tell("STOPPING=1")
 	cancel()
 	stopping, done := context.WithTimeout(context.Background(), stopTime)
 	defer done()

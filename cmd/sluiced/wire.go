@@ -116,7 +116,7 @@ func (d *daemon) wireStore(context.Context) (err error) {
 }
 
 func (d *daemon) wireDatapath(context.Context) (err error) {
-	d.host = datapath.CheckHost(datapath.HostOptions{
+	d.host = d.config.checkHost(datapath.HostOptions{
 		PinDir: d.config.pinDir, CgroupFallback: d.config.cgroupFallback(), Clsact: d.config.clsact,
 		Prefix: d.config.linkPrefix,
 	})

@@ -25,6 +25,9 @@ func (e *Endpoints) Put(addr netip.Addr, a datapath.Address) error {
 	if a.Host {
 		value.Flags |= abi.EndpointHost
 	}
+	if a.Routed {
+		value.Flags |= abi.EndpointRouted
+	}
 	if err := e.m.Put(&key, &value); err != nil {
 		return fmt.Errorf("enter address %s into map endpoints: %w", addr, err)
 	}
@@ -46,7 +49,7 @@ func (e *Endpoints) List() (map[netip.Addr]datapath.Address, error) {
 		}
 		for i, v := range b.values {
 			a := datapath.Address{Ifindex: int(v.Ifindex), Identity: v.Identity, Network: v.Network, Slot: v.Slot,
-				Host: v.Flags&abi.EndpointHost != 0}
+				Host: v.Flags&abi.EndpointHost != 0, Routed: v.Flags&abi.EndpointRouted != 0}
 			if v.MAC != [6]byte{} {
 				a.MAC = net.HardwareAddr(v.MAC[:])
 			}

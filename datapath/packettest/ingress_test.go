@@ -10,8 +10,9 @@ import (
 func TestPrivilegedIngressVerdicts(t *testing.T) {
 	k := newKernel(t)
 	plain := k.load(bob, options{features: open})
-	closed := k.load(bob, options{features: open.with("CLOSED")})
+	closed := k.load(bob, options{features: open, closed: true})
 	internal := k.load(bob, options{features: open.with("INTERNAL")})
+	masked := k.load(bob, options{features: open.with("MASQUERADE")})
 	to := func(src string) ends {
 		e := between(bob, bob, 6)
 		a := netip.MustParseAddr(src)
@@ -35,6 +36,9 @@ func TestPrivilegedIngressVerdicts(t *testing.T) {
 		{"world, by an uplink, IPv6", plain, to("2001:db8::1").udp(3, 2), fromUplink, tcRedirect, 0},
 		{"container", plain, to("10.7.0.10").udp(1, 2), from(alice), tcRedirect, 0},
 		{"container's address from the stack", plain, to("10.7.0.10").udp(1, 2), fromStack, tcDrop, abi.DropSpoofedUplink},
+		{"world to a port that is not published", masked, to("192.0.2.1").udp(41, 2), fromStack, tcDrop, abi.DropNotPublished},
+		{"the same, IPv6", masked, to("2001:db8::1").udp(41, 2), fromStack, tcDrop, abi.DropNotPublished},
+		{"host to a masqueraded container", masked, to("10.7.0.1").udp(7, 2), fromStack, tcOK, 0},
 		{"world to an internal network", internal, to("192.0.2.1").udp(1, 2), fromUplink, tcDrop, abi.DropInternal},
 		{"world to an internal network, stack", internal, to("2001:db8::1").udp(1, 2), fromStack, tcDrop, abi.DropInternal},
 		{"host to an internal network", internal, to("10.7.0.1").udp(1, 2), fromStack, tcOK, 0},

@@ -75,6 +75,24 @@ func TestPrivilegedUplinkLeaves(t *testing.T) {
 	})
 }
 
+// A container whose network is not masqueraded is reached by its own address, past the host's stack, translated nowhere.
+func TestPrivilegedUplinkRouted(t *testing.T) {
+	both(t, func(t *testing.T, family int) {
+		o := newOutside(t)
+		_, far := outsideOf(family)
+		e := abi.Endpoint{Ifindex: uint32(bob.ifindex), Identity: bob.identity, Network: bob.network, Slot: bob.slot, Flags: abi.EndpointRouted}
+		o.endpoint(bob.addr(family), e)
+		packet := o.inbound(far, bob.addr(family).String()).tcp(5000, 8000, "S")
+		if verdict, out := o.enter(packet); verdict != tcRedirect || read(t, out).dst != netip.AddrPortFrom(bob.addr(family), 8000) {
+			t.Errorf("verdict %d, to %v", verdict, read(t, out).dst)
+		}
+		spoofed := o.inbound(alice.addr(family).String(), bob.addr(family).String()).tcp(5000, 8000, "S")
+		if verdict, _ := o.enter(spoofed); verdict != tcDrop || o.counted(abi.DirectionUplink, abi.DropSpoofedUplink) != 1 {
+			t.Errorf("spoofed: verdict %d", verdict)
+		}
+	})
+}
+
 // Nobody outside may claim an address of a container or of the host to reach a container.
 func TestPrivilegedUplinkSpoofed(t *testing.T) {
 	both(t, func(t *testing.T, family int) {

@@ -30,6 +30,8 @@ const (
 	DropExtension       DropReason = 23 // an IPv6 extension header or IPv4 option that is not carried
 	DropRewrite         DropReason = 24 // the kernel refused to change the packet
 	DropNotTracked      DropReason = 25 // a TCP packet that belongs to no known connection
+	DropNotPublished    DropReason = 26 // from outside only published ports of a masqueraded container are reached
+	DropNoShared        DropReason = 27 // a shared program is missing
 )
 
 var dropTexts = map[DropReason]dropText{
@@ -58,4 +60,6 @@ var dropTexts = map[DropReason]dropText{
 	DropExtension:       {"extension header", "an IPv6 extension header or IPv4 option that is not carried"},
 	DropRewrite:         {"rewrite", "the kernel refused to change the packet"},
 	DropNotTracked:      {"not a connection", "a TCP packet that belongs to no known connection"},
+	DropNotPublished:    {"not published", "from outside only published ports of a masqueraded container are reached"},
+	DropNoShared:        {"no shared program", "a shared program is missing"},
 }
