@@ -70,14 +70,19 @@ stop: ## undo make run
 man: ## write the manual pages into bin/man
 	$(GO) run ./cmd/sluice/internal/gendoc -man bin/man
 
-install: build ## install the binaries, units, completion and Docker's plugin link
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+install: build man ## install the binaries, unit, manual pages, completion and Docker's plugin link
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin bin/sluice bin/sluiced
-	install -d $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/sluice/policy.d
+	install -d $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/sluice
 	ln -sf $(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice
 	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/sluiced.service >$(DESTDIR)$(UNITDIR)/sluiced.service
 	[ -e $(DESTDIR)/etc/sluice/sluiced.yaml ] || install -m 644 contrib/systemd/sluiced.yaml $(DESTDIR)/etc/sluice/
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	bin/sluice completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
+	install -D -m 644 -t $(SHARE)/man/man1 bin/man/sluice*.1
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	bin/sluice completion bash >$(SHARE)/bash-completion/completions/sluice
+	bin/sluice completion zsh >$(SHARE)/zsh/site-functions/_sluice
+	bin/sluice completion fish >$(SHARE)/fish/vendor_completions.d/sluice.fish
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
 uninstall: ## take Sluice out of the kernel and remove what install put there (the state and /etc/sluice stay)
@@ -86,7 +91,10 @@ uninstall: ## take Sluice out of the kernel and remove what install put there (t
 		$(PREFIX)/bin/sluiced --remove $$(ls /etc/sluice/sluiced.yaml 2>/dev/null | sed 's/^/--config /')
 	rm -f $(DESTDIR)$(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/bin/sluiced \
 		$(DESTDIR)$(PREFIX)/lib/docker/cli-plugins/docker-sluice $(DESTDIR)$(UNITDIR)/sluiced.service \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluice
+		$(SHARE)/man/man1/sluice.1 $(SHARE)/man/man1/sluice-*.1 \
+		$(SHARE)/bash-completion/completions/sluice $(SHARE)/zsh/site-functions/_sluice \
+		$(SHARE)/fish/vendor_completions.d/sluice.fish
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
 clean: ## remove what was built
 	rm -rf bin $(BPFOBJ)

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A container's programs: the two doors on its host-side veth, and the two programs behind them that judge what it
- * sends (egress) and what it is sent (ingress). Each entry function is the packet's path, one step a line. */
+ * sends (egress) and what it is sent (ingress). Each entry function is the packet's path, one step a line. What does not
+ * depend on the container's policy and is not the way between containers is in shared.bpf.c: these programs are loaded
+ * for every container and every change of a policy, and the verifier walks whatever is in them. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include "abi/config.h"
 #include "map/egress_slots.h"
 #include "step/antispoof.h"
-#include "step/arp.h"
+#include "step/antispoof_ip.h"
+#include "step/deliver.h"
 #include "step/event.h"
 #include "step/flow.h"
 #include "step/forward.h"
-#include "step/fragment.h"
-#include "step/icmp_error.h"
+#include "step/hand_over.h"
 #include "step/multicast.h"
-#include "step/nd.h"
 #include "step/parse.h"
 #include "step/policy.h"
-#include "step/service.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -45,6 +45,7 @@ STEP void enter_door(struct __sk_buff *skb)
 	skb->cb[1] = IDENTITY_UNKNOWN;
 	skb->cb[2] = 0;
 	skb->cb[3] = 0;
+	skb->cb[4] = 0;
 }
 
 /* On tc ingress of the host-side veth: what the container sends. */
@@ -67,64 +68,58 @@ int door_to(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
-/* Finds the flow of a packet that the container sends. */
-STEP struct flow *flow_of(struct packet *p, struct tuple *key, int *side)
+/* Parses, and refuses what needs no table to be refused. 0, the drop reason, or the negative enum shared of the program
+ * that knows more. */
+STEP int receive(struct __sk_buff *skb, struct packet *p, enum direction direction)
 {
-	struct flow *f;
+	int reason, parsed = 0;
 
-	*side = flow_tuple(p, key);
-	f = flow_find(key);
-	return f && flow_goes_on(f, p, *side) ? f : NULL;
+	if (p->stage >= STAGE_FRAGMENT)
+		return 0;
+	if (likely(p->stage == STAGE_NEW))
+		parsed = parse_frame(skb, p);
+	if (unlikely(parsed == PARSED_FAR))
+		return -SHARED_PARSE;
+	if (parsed > 0)
+		return parsed;
+	reason = direction == DIRECTION_EGRESS ? antispoof_mac(skb, CONTAINER_MAC) : 0;
+	if (reason)
+		return reason;
+	if (unlikely(parsed == PARSED_ARP || p->neighbour))
+		return -SHARED_NEIGHBOUR;
+	reason = refuse_multicast(p, SUBNET4.w[3], SUBNET4_BITS);
+	if (!reason && direction == DIRECTION_EGRESS)
+		reason = antispoof_ip(p);
+	if (!reason && unlikely(p->fragment))
+		return -SHARED_FRAGMENT;
+	return reason;
 }
 
-/* What continues no flow may be for a frontend: it is translated, and its flow is that to the backend.
+/* Whether a packet that continues no flow may be for a frontend: it is translated, and its flow is that to the backend.
  * So a known flow that needs no translation costs no look-up for one. */
-STEP int track_frontend(struct __sk_buff *skb, struct packet *p, struct translation *t, struct tuple *key, int *side,
-			struct flow **f)
+STEP int may_be_frontend(const struct packet *p)
 {
-	int reason = service_translate(skb, p, t);
-
-	if (reason || !t->flags)
-		return reason;
-	find_peer(p, &p->dst);
-	*f = flow_of(p, key, side);
-	return *f ? translation_merge(p, *f, t) : 0;
+	return FEATURE_SERVICES && p->peer_kind != PEER_CONTAINER && p->stage < STAGE_TRANSLATED &&
+	       (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP);
 }
 
 /* A packet of a known flow, or the first of a new one, as the container that sends it sees it. */
-STEP int track_egress(struct __sk_buff *skb, struct packet *p, struct translation *t, struct flow **found)
+STEP int track_egress(struct __sk_buff *skb, struct hand *h, struct flow **found)
 {
-	struct flow *f;
+	struct packet *p = &h->packet;
 	struct tuple key = {};
-	int side, reason = 0;
+	int side, reason;
 
-	f = flow_of(p, &key, &side);
-	if (FEATURE_SERVICES && !f && p->peer_kind != PEER_CONTAINER)
-		reason = track_frontend(skb, p, t, &key, &side, &f);
-	if (reason)
-		return reason;
-	if (f) {
-		*found = f;
-		return p->reply ? judge_ingress(skb, p, f) : judge_egress(skb, p, f);
-	}
+	*found = flow_of(p, &key, &side);
+	if (likely(*found))
+		return p->reply ? judge_ingress(skb, p, *found) : judge_egress(skb, p, *found);
+	if (may_be_frontend(p))
+		return -SHARED_TRANSLATE;
 	p->reply = 0;
 	reason = refuse_untracked(p);
 	if (!reason)
 		reason = judge(skb, p, DIRECTION_EGRESS);
-	if (!reason)
-		reason = flow_enter(&key, p, t, side);
-	if (!reason && p->peer_kind != PEER_CONTAINER)
-		*found = flow_find(&key);
-	return reason;
-}
-
-/* An ICMP error that the container sends. Its destination may be translated. */
-STEP int relate_egress(struct __sk_buff *skb, struct packet *p)
-{
-	int reason = icmp_error_relate(skb, p, p->peer_kind != PEER_CONTAINER);
-
-	find_peer(p, &p->dst);
-	return reason;
+	return reason ?: flow_enter(&key, p, &h->translation, side);
 }
 
 /* A packet of a known flow, or the first of a new one, as the container that it is sent to sees it. */
@@ -134,15 +129,12 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	int side, reason;
 	struct flow *f;
 
-	side = flow_tuple(p, &key);
-	f = flow_find(&key);
-	if (f && flow_goes_on(f, p, side)) {
+	f = flow_of(p, &key, &side);
+	if (likely(f)) {
 		if (!p->reply)
 			return judge_ingress(skb, p, f);
 		reason = judge_egress(skb, p, f);
-		if (!reason && unlikely(f->flags & FLOW_DNAT))
-			reason = reply_untranslate(skb, p, f);
-		return reason;
+		return !reason && unlikely(f->flags & FLOW_DNAT) ? -SHARED_UNTRANSLATE : reason;
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
@@ -150,122 +142,110 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 		reason = DROP_NOT_PUBLISHED;
 	if (!reason)
 		reason = judge(skb, p, DIRECTION_INGRESS);
-	if (!reason)
-		reason = flow_enter(&key, p, NULL, side);
-	return reason;
+	return reason ?: flow_enter(&key, p, NULL, side);
 }
 
-/* Parses, and refuses what needs no table to be refused. 0 for IP, PARSED_ARP, PARSED_ND or the drop reason. */
-RARE int receive(struct __sk_buff *skb, struct packet *p)
+/* A packet that goes no further in this program: asks the shared program that a negative reason names, or drops. */
+STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 {
-	int parsed, reason;
+	/* By way of the map, the verifier forgets which of many numbers it is, and walks what follows once. */
+	*(volatile int *)&h->reason = reason;
+	reason = *(volatile int *)&h->reason;
+	if (reason < 0) {
+		hand_over(skb, h, -reason);
+		reason = DROP_NO_SHARED;
+	}
+	return drop(skb, &h->packet, reason);
+}
 
-	if (!p)
-		return DROP_INVALID;
-	parsed = parse_frame(skb, p);
-	if (parsed > 0)
-		return parsed;
-	reason = p->direction == DIRECTION_EGRESS ? antispoof_mac(skb) : 0;
-	if (reason)
-		return reason;
-	if (parsed == PARSED_ARP || p->neighbour)
-		return p->neighbour ? PARSED_ND : PARSED_ARP;
-	reason = refuse_multicast(p);
-	if (!reason && p->direction == DIRECTION_EGRESS)
-		reason = antispoof_ip(p);
-	return reason;
+/* The packet goes neither to another container nor to the host. */
+STEP int leaves(const struct packet *p, const struct flow *f)
+{
+	return unlikely(p->peer_kind == PEER_WORLD) || (f && f->flags & FLOW_HAIRPIN && p->reply);
 }
 
 /* What the container sends. */
 SEC("tc")
 int egress(struct __sk_buff *skb)
 {
-	struct packet p = {.direction = DIRECTION_EGRESS};
-	struct translation t = {};
+	struct hand *h = hand_take(skb, DIRECTION_EGRESS);
 	struct flow *f = NULL;
-	int verdict, reason;
+	struct packet *p;
+	int reason;
 
-	reason = receive(skb, &p); /* 1, 2 */
-	if (reason == PARSED_ARP || reason == PARSED_ND) {
-		verdict = reason == PARSED_ND ? neighbour_from_container(skb, &p) : arp_from_container(skb);
-		goto judged;
-	}
-	if (!reason && FEATURE_CLOSED) /* 3 */
-		reason = DROP_CLOSED;
-	if (!reason && unlikely(p.fragment))
-		reason = fragment(&p);
+	if (!h)
+		return TC_ACT_SHOT;
+	p = &h->packet;
+	reason = receive(skb, p, DIRECTION_EGRESS); /* 1 */
 	if (reason)
-		goto dropped;
-	look_up_peer(&p, &p.dst);
-	if (p.icmp_error) /* 4 */
-		reason = relate_egress(skb, &p);
-	else
-		reason = track_egress(skb, &p, &t, &f); /* 5 */
+		goto out;
+	look_up_peer(p, &p->dst); /* 2 */
+	reason = p->icmp_error ? -SHARED_RELATE : track_egress(skb, h, &f); /* 3 */
 	if (reason)
-		goto dropped;
-	if (p.peer_kind == PEER_CONTAINER) { /* 6 */
-		pass(skb, &p);
-		reason = -to_container(skb, &p, f);
-		goto dropped;
+		goto out;
+	if (leaves(p, f)) { /* 4 */
+		reason = -SHARED_LEAVE;
+		goto out;
 	}
-	verdict = to_outside(skb, &p, f);
-judged:
-	if (verdict >= 0) {
-		pass(skb, &p);
-		return verdict;
-	}
-	reason = -verdict;
-dropped:
-	return drop(skb, &p, reason);
+	pass(skb, p);
+	if (p->peer_kind == PEER_HOST)
+		return TC_ACT_OK;
+	reason = to_container(skb, p, f);
+out:
+	return give_up(skb, h, reason);
 }
 
 /* A packet of a flow of which the sender's program saw that this one has allowed it: nothing is left to judge. */
 STEP int allowed_before(struct __sk_buff *skb)
 {
-	return !FEATURE_CLOSED && skb->cb[0] == ORIGIN_CONTAINER && skb->cb[3] == REVISION;
+	return skb->cb[0] == ORIGIN_CONTAINER && skb->cb[3] == REVISION;
 }
 
 /* What the container is sent. */
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	struct packet p = {.direction = DIRECTION_INGRESS};
-	int verdict, reason;
+	struct hand *h;
+	struct packet *p;
+	int reason;
 
 	if (likely(allowed_before(skb))) { /* 0 */
 		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
 		return bpf_redirect_peer(HOST_IFINDEX, 0);
 	}
 
-	p.origin = skb->cb[0];
-	reason = receive(skb, &p); /* 1 */
-	if (reason == PARSED_ARP || reason == PARSED_ND) {
-		verdict = reason == PARSED_ND ? neighbour_to_container(&p) :
-			  p.origin == ORIGIN_STACK ? TC_ACT_OK : -DROP_INVALID;
-		goto judged;
-	}
-	if (!reason && FEATURE_CLOSED)
-		reason = DROP_CLOSED;
-	if (!reason && unlikely(p.fragment))
-		reason = fragment(&p);
+	h = hand_take(skb, DIRECTION_INGRESS);
+	if (!h)
+		return TC_ACT_SHOT;
+	p = &h->packet;
+	p->origin = skb->cb[0];
+	reason = receive(skb, p, DIRECTION_INGRESS); /* 1 */
+	if (!reason)
+		reason = find_sender(skb, p); /* 2 */
+	if (!reason)
+		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(skb, p); /* 3 */
 	if (reason)
-		goto dropped;
-	reason = find_sender(skb, &p); /* 2 */
-	if (reason)
-		goto dropped;
-	if (p.icmp_error) /* 3 */
-		reason = icmp_error_relate(skb, &p, 1);
-	else
-		reason = track_ingress(skb, &p);
-	if (reason)
-		goto dropped;
-	verdict = deliver(&p); /* 4 */
-judged:
-	if (verdict >= 0) {
-		pass(skb, &p);
-		return verdict;
-	}
-	reason = -verdict;
-dropped:
-	return drop(skb, &p, reason);
+		return give_up(skb, h, reason);
+	pass(skb, p);
+	return deliver(p, HOST_IFINDEX); /* 4 */
+}
+
+/* Instead of egress and ingress as long as the container's labels are not known: nothing but ARP and ND. */
+SEC("tc")
+int egress_closed(struct __sk_buff *skb)
+{
+	struct hand *h = hand_take(skb, DIRECTION_EGRESS);
+
+	return h ? give_up(skb, h, -SHARED_CLOSED) : TC_ACT_SHOT;
+}
+
+SEC("tc")
+int ingress_closed(struct __sk_buff *skb)
+{
+	struct hand *h = hand_take(skb, DIRECTION_INGRESS);
+
+	if (!h)
+		return TC_ACT_SHOT;
+	h->packet.origin = skb->cb[0];
+	return give_up(skb, h, -SHARED_CLOSED);
 }

@@ -5,13 +5,13 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
-#include "abi/config.h"
+#include "abi/host.h"
 #include "map/ingress_slots.h"
 #include "step/event.h"
 #include "step/flow.h"
 #include "step/fragment.h"
 #include "step/icmp_error.h"
-#include "step/parse.h"
+#include "step/parse_far.h"
 #include "step/publish.h"
 
 /* Programs of others on the device, then the stack, see the packet. */
@@ -46,6 +46,8 @@ STEP int enter(struct __sk_buff *skb, struct packet *p, __u32 slot)
 	skb->cb[0] = ORIGIN_UPLINK;
 	skb->cb[1] = IDENTITY_WORLD;
 	skb->cb[2] = 0;
+	skb->cb[3] = 0;
+	skb->cb[4] = 0;
 	bpf_tail_call(skb, &ingress_slots, slot);
 	return drop(skb, p, DROP_NO_SLOT);
 }

@@ -13,7 +13,12 @@ import (
 const generation = 1
 
 // objectSum identifies the code: after an upgrade that changed it, no container is adopted with the old one.
-var objectSum = sync.OnceValue(func() [sha256.Size]byte { return sha256.Sum256(obj.Container()) })
+var objectSum = sync.OnceValue(func() [sha256.Size]byte {
+	h := sha256.New()
+	h.Write(obj.Container())
+	h.Write(obj.Shared())
+	return [sha256.Size]byte(h.Sum(nil))
+})
 
 // fingerprintSize is the size of the constant FINGERPRINT, bytes.
 const fingerprintSize = 16

@@ -2,6 +2,8 @@ package datapath
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,18 +51,20 @@ type Loader struct {
 	log       logrus.FieldLogger
 	maps      *sharedMaps
 	container *template
+	shared    *template
 	uplink    *template
 	socket    *template
 	tables    *tables
+	version   uint32         // of the containers' and the shared programs, not 0
 	slots     [64]sync.Mutex // by slot modulo their number
 }
 
 // objects are the compiled BPF objects.
-type objects struct{ container, uplink, socket []byte }
+type objects struct{ container, shared, uplink, socket []byte }
 
 // Open reads the embedded objects and creates the shared maps or adopts those that are pinned.
 func Open(opts Options) (*Loader, error) {
-	return open(objects{obj.Container(), obj.Uplink(), obj.Socket()}, opts)
+	return open(objects{obj.Container(), obj.Shared(), obj.Uplink(), obj.Socket()}, opts)
 }
 
 func open(o objects, opts Options) (*Loader, error) {
@@ -86,6 +90,15 @@ func open(o objects, opts Options) (*Loader, error) {
 }
 
 func (l *Loader) read(o objects) (err error) {
+	if l.shared, err = readTemplate("shared", o.shared, l.maps); err != nil {
+		return err
+	}
+	sum, err := l.versionSum(o)
+	if err != nil {
+		return err
+	}
+	l.version = binary.NativeEndian.Uint32(sum) | 1
+	l.maps.version = hex.EncodeToString(sum[:8])
 	if l.container, err = readTemplate("container", o.container, l.maps); err != nil {
 		return err
 	}
@@ -95,12 +108,12 @@ func (l *Loader) read(o objects) (err error) {
 	if l.socket, err = readTemplate("socket", o.socket, l.maps); err != nil {
 		return err
 	}
-	for _, name := range []string{egressSlots, ingressSlots} {
+	for _, name := range []string{egressSlots, ingressSlots, sharedSlots} {
 		if l.maps.get(name) == nil {
 			return fmt.Errorf("object container has no map %s", name)
 		}
 	}
-	return nil
+	return l.loadShared()
 }
 
 // Close releases the loader's descriptors. What is pinned or attached goes on.
@@ -159,12 +172,16 @@ func (l *Loader) load(ctx context.Context, p Program) (egress, ingress *ebpf.Pro
 		stubs[name] = compiled
 		use = append(use, compiled)
 	}
-	constants, err := l.container.constants(p.constants(l.opts.MasqueradePorts))
+	constants, err := l.container.constants(p.constants(l.version))
 	if err != nil {
 		return nil, nil, use, err
 	}
 	defer constants.Close()
-	egress, ingress, err = l.container.both("egress", "ingress", constants, stubs)
+	from, to := "egress", "ingress"
+	if p.Closed {
+		from, to = "egress_closed", "ingress_closed"
+	}
+	egress, ingress, err = l.container.both(from, to, constants, stubs)
 	return egress, ingress, use, err
 }
 

@@ -19,9 +19,11 @@ var keptMaps = []string{egressSlots, ingressSlots}
 
 // sharedMaps are the maps that all programs use, pinned in one directory under their names.
 type sharedMaps struct {
-	dir   string
-	sizes map[string]uint32
-	log   logrus.FieldLogger
+	dir string
+	// version is part of the names of pins of versionedMaps.
+	version string
+	sizes   map[string]uint32
+	log     logrus.FieldLogger
 
 	mu   sync.RWMutex
 	open map[string]*ebpf.Map
@@ -79,7 +81,7 @@ func (s *sharedMaps) use(spec *ebpf.MapSpec) (*ebpf.Map, error) {
 
 // adopt opens the pinned map; nil if there is none, or one of another layout whose contents may be lost.
 func (s *sharedMaps) adopt(spec *ebpf.MapSpec) (*ebpf.Map, error) {
-	path := filepath.Join(s.dir, spec.Name)
+	path := s.pin(spec.Name)
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -107,7 +109,7 @@ func (s *sharedMaps) create(spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create map %s: %w", spec.Name, err)
 	}
-	path := filepath.Join(s.dir, spec.Name)
+	path := s.pin(spec.Name)
 	fresh := path + newSuffix
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.Close()
@@ -126,16 +128,46 @@ func (s *sharedMaps) create(spec *ebpf.MapSpec) (*ebpf.Map, error) {
 // newSuffix marks pins that are about to take another's place. No map's name has a dash.
 const newSuffix = "-new"
 
-// prune removes the pins of maps that no object has any more.
-func (s *sharedMaps) prune() error {
+// pin is where a map is pinned.
+func (s *sharedMaps) pin(name string) string {
+	if name == sharedSlots {
+		name += "_" + s.version
+	}
+	return filepath.Join(s.dir, name)
+}
+
+// pinned tells whether a name in the directory of pins is that of a map of this version.
+func (s *sharedMaps) pinned(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for open := range s.open {
+		if s.pin(open) == filepath.Join(s.dir, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// prune removes the pins of maps that no object has any more. Shared slots of other versions stay while used, by map id,
+// has them.
+func (s *sharedMaps) prune(used func() (map[ebpf.MapID]bool, error)) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return fmt.Errorf("list pinned maps: %w", err)
 	}
 	var errs []error
 	for _, e := range entries {
-		if s.get(e.Name()) != nil {
+		if s.pinned(e.Name()) {
 			continue
+		}
+		if strings.HasPrefix(e.Name(), sharedSlots+"_") {
+			switch inUse, err := s.inUse(e.Name(), used); {
+			case err != nil:
+				errs = append(errs, err)
+				continue
+			case inUse:
+				continue
+			}
 		}
 		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil {
 			errs = append(errs, fmt.Errorf("remove pinned map %s: %w", e.Name(), err))
@@ -144,6 +176,21 @@ func (s *sharedMaps) prune() error {
 		s.log.WithField("map", e.Name()).Info("removed the pin of a map that nothing uses")
 	}
 	return errors.Join(errs...)
+}
+
+func (s *sharedMaps) inUse(name string, used func() (map[ebpf.MapID]bool, error)) (bool, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(s.dir, name), nil)
+	if err != nil {
+		return false, fmt.Errorf("open pinned map %s: %w", name, err)
+	}
+	defer m.Close()
+	info, err := m.Info()
+	if err != nil {
+		return false, fmt.Errorf("inspect pinned map %s: %w", name, err)
+	}
+	id, _ := info.ID()
+	ids, err := used()
+	return ids[id], err
 }
 
 // isData tells whether a map is a data section of one object and not shared.

@@ -34,7 +34,7 @@ func (p Program) tables() iter.Seq2[string, *policy.Table] {
 //
 // FEATURE_SERVICES is on for every open container: any of them may connect to a published port of the host, ports come
 // and go while containers run, and off it would save 10 ns on a connection's first packet only.
-func (p Program) constants(masqueradePorts [2]uint16) map[string][]byte {
+func (p Program) constants(version uint32) map[string][]byte {
 	values := map[string][]byte{
 		"SLOT":                   u32(p.Slot),
 		"IDENTITY":               u32(p.Identity),
@@ -51,7 +51,6 @@ func (p Program) constants(masqueradePorts [2]uint16) map[string][]byte {
 		"SUBNET6":                mapped(p.IPv6.Masked().Addr()),
 		"SUBNET4_BITS":           u32(uint32(max(p.IPv4.Bits(), 0))),
 		"SUBNET6_BITS":           u32(uint32(max(p.IPv6.Bits(), 0))),
-		"FEATURE_CLOSED":         flag(p.Closed),
 		"FEATURE_IPV4":           flag(p.IPv4.IsValid()),
 		"FEATURE_IPV6":           flag(p.IPv6.IsValid()),
 		"FEATURE_INTERNAL":       flag(p.Internal),
@@ -59,8 +58,7 @@ func (p Program) constants(masqueradePorts [2]uint16) map[string][]byte {
 		"FEATURE_SERVICES":       flag(!p.Closed),
 		"FEATURE_POLICY_EGRESS":  flag(p.Egress != nil && !p.Closed),
 		"FEATURE_POLICY_INGRESS": flag(p.Ingress != nil && !p.Closed),
-		"MASQUERADE_PORT_MIN":    u16(masqueradePorts[0]),
-		"MASQUERADE_PORT_MAX":    u16(masqueradePorts[1]),
+		"VERSION":                u32(version),
 		"FINGERPRINT":            p.fingerprint(),
 	}
 	return values

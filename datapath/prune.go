@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cilium/ebpf"
 )
@@ -64,16 +65,10 @@ func (l *Loader) fingerprintIn(array string, slot uint32) (string, error) {
 
 // constantsOf reads the constants of a loaded program; nil if it has none.
 func constantsOf(id ebpf.ProgramID) ([]byte, error) {
-	p, err := ebpf.NewProgramFromID(id)
+	ids, err := mapsOf(id)
 	if err != nil {
 		return nil, err
 	}
-	defer p.Close()
-	info, err := p.Info()
-	if err != nil {
-		return nil, err
-	}
-	ids, _ := info.MapIDs()
 	for _, mapID := range ids {
 		m, err := ebpf.NewMapFromID(mapID)
 		if err != nil {
@@ -97,7 +92,8 @@ func readConstants(m *ebpf.Map) (data []byte, found bool, err error) {
 	return data, true, err
 }
 
-// Prune empties the slots that owned refuses and removes the pins of maps that no object has any more.
+// Prune empties the slots that owned refuses and removes the pins of maps that no object has any more, and of shared
+// programs of other versions that no slot's program uses any more.
 func (l *Loader) Prune(owned func(slot uint32) bool) error {
 	var errs []error
 	for slot := range l.Slots() {
@@ -108,5 +104,37 @@ func (l *Loader) Prune(owned func(slot uint32) bool) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, l.maps.prune())...)
+	return errors.Join(append(errs, l.maps.prune(sync.OnceValues(l.mapsInSlots)))...)
+}
+
+// mapsInSlots are the maps that the programs in the slots use.
+func (l *Loader) mapsInSlots() (map[ebpf.MapID]bool, error) {
+	used := map[ebpf.MapID]bool{}
+	for _, array := range []string{egressSlots, ingressSlots} {
+		var slot, id uint32
+		for entries := l.maps.get(array).Iterate(); entries.Next(&slot, &id); {
+			ids, err := mapsOf(ebpf.ProgramID(id))
+			if err != nil {
+				return nil, fmt.Errorf("read program in slot %d of %s: %w", slot, array, err)
+			}
+			for _, m := range ids {
+				used[m] = true
+			}
+		}
+	}
+	return used, nil
+}
+
+func mapsOf(id ebpf.ProgramID) ([]ebpf.MapID, error) {
+	p, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		return nil, err
+	}
+	ids, _ := info.MapIDs()
+	return ids, nil
 }

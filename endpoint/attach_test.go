@@ -141,6 +141,7 @@ func TestRejoinWithoutPair(t *testing.T) {
 }
 
 func TestCreateEndpointRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.makeNetwork(1)
 	w.run(1, 1)
@@ -168,6 +169,7 @@ func TestCreateEndpointRefuses(t *testing.T) {
 // TestAddressOfForgottenEndpoint: an engine that was killed forgets endpoints without a word, and gives their addresses
 // to others.
 func TestAddressOfForgottenEndpoint(t *testing.T) {
+	t.Parallel()
 	again := func(w *world) error {
 		r := endpointRequest(1, 2)
 		r.IPv4, r.IPv6 = endpointRequest(1, 1).IPv4, endpointRequest(1, 1).IPv6

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Load-time constants of a program, in frozen .rodata: the verifier removes what is off. Written by datapath from Go's
- * datapath.Program. In uplink.bpf.c those of a container stay 0. */
+/* Load-time constants of a container's programs, in frozen .rodata: the verifier removes what is off. Written by datapath
+ * from Go's datapath.Program. */
 #pragma once
+#include "host.h"
 #include "types.h"
 
 volatile const __u32 DOOR_SLOT;         /* of the doors: the slot that they lead to */
@@ -20,7 +21,6 @@ volatile const struct ip SUBNET4;       /* first address */
 volatile const struct ip SUBNET6;
 volatile const __u32 SUBNET4_BITS;      /* prefix length, 0 to 32 */
 volatile const __u32 SUBNET6_BITS;      /* 0 to 128 */
-volatile const __u8 FEATURE_CLOSED;     /* nothing but ARP and ND */
 volatile const __u8 FEATURE_IPV4;
 volatile const __u8 FEATURE_IPV6;
 volatile const __u8 FEATURE_INTERNAL;   /* nothing to or from the world */
@@ -28,6 +28,4 @@ volatile const __u8 FEATURE_MASQUERADE; /* leave by the uplink's address */
 volatile const __u8 FEATURE_SERVICES;   /* translate destinations that are frontends (hairpin) */
 volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replaced; off: everything leaves */
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
-volatile const __u16 MASQUERADE_PORT_MIN;   /* host order */
-volatile const __u16 MASQUERADE_PORT_MAX;
 volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

@@ -19,11 +19,25 @@ enum direction {
 
 /* Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity and cb[2] the network of the sender,
  * valid unless the origin is the stack. cb[3] is the receiver's revision under which the receiver's program allowed this
- * very flow and sender, 0 if it did not or if the packet needs more than to be delivered. The doors zero all four. */
+ * very flow and sender, 0 if it did not or if the packet needs more than to be delivered. cb[4] is the version of the
+ * shared program that gives the packet back (step/hand.h). The doors zero all five. */
 enum origin {
 	ORIGIN_STACK = 0,
 	ORIGIN_CONTAINER = 1,
 	ORIGIN_UPLINK = 2,
+};
+
+/* The programs of shared.bpf.c: for packets that are rare, or for which it makes no difference whose they are. */
+enum shared {
+	SHARED_PARSE = 1,       /* reads far headers, then back to the container's program */
+	SHARED_FRAGMENT = 2,    /* finds a fragment's ports, then back */
+	SHARED_TRANSLATE = 3,   /* looks for a frontend, then back */
+	SHARED_NEIGHBOUR = 4,   /* ARP and neighbour discovery */
+	SHARED_RELATE = 5,      /* ICMP errors */
+	SHARED_LEAVE = 6,       /* to whatever is no container and not the host */
+	SHARED_UNTRANSLATE = 7, /* replies of a backend, into the container */
+	SHARED_CLOSED = 8,      /* whatever a closed container sends or is sent */
+	SHARED_MAX = 16,
 };
 
 /* An IPv4 or IPv6 address. IPv4 a.b.c.d is ::ffff:a.b.c.d. */

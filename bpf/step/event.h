@@ -2,26 +2,25 @@
 /* What the programs tell the daemon. */
 #pragma once
 #include <linux/pkt_cls.h>
-#include "../abi/config.h"
 #include "../abi/drop.h"
 #include "../abi/event.h"
 #include "../map/event_budget.h"
 #include "../map/events.h"
 #include "../map/observers.h"
 #include "metrics.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 #define SECOND 1000000000ULL
 
-/* Takes an event of this type out of this CPU's budget; 0: none is left. */
-STEP int event_allowed(__u32 type)
+/* Takes an event of this type out of this CPU's budget, which it returns; NULL: none is left. */
+STEP struct budget *event_allowed(__u32 type)
 {
 	__u32 rate = type == EVENT_TRACE ? EVENT_TRACES_RATE : EVENT_RATE;
 	__u64 now = bpf_ktime_get_coarse_ns(), elapsed;
 	struct budget *b = bpf_map_lookup_elem(&event_budget, &type);
 
 	if (!b)
-		return 0;
+		return NULL;
 	elapsed = now - b->refilled;
 	if (elapsed >= SECOND) {
 		b->left = rate;
@@ -34,22 +33,28 @@ STEP int event_allowed(__u32 type)
 	}
 	if (!b->left) {
 		b->lost++;
-		return 0;
+		return NULL;
 	}
 	b->left--;
-	return 1;
+	return b;
 }
 
 /* Writes an event about the packet in hand, within the budget. Always 0. */
 RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 {
+	struct budget *b;
 	struct event *e;
 
-	if (!p || !event_allowed(type))
+	if (!p)
+		return 0;
+	b = event_allowed(type);
+	if (!b)
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e)
+	if (!e) {
+		b->lost++; /* its reader is too slow */
 		return 0;
+	}
 	e->time = bpf_ktime_get_ns();
 	e->src = p->src;
 	e->dst = p->dst;
@@ -61,8 +66,8 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 	e->tcp_flags = p->tcp_flags;
 	e->reason = reason;
 	e->rule = p->rule;
-	e->slot = SLOT;
-	e->revision = REVISION;
+	e->slot = p->slot;
+	e->revision = p->revision;
 	e->identity = p->peer_identity;
 	e->length = skb->len;
 	e->icmp_type = p->icmp_type;
@@ -88,7 +93,7 @@ STEP void pass(struct __sk_buff *skb, struct packet *p)
 {
 	if (unlikely(p->refused))
 		return;
-	count_forwarded(SLOT, p->direction, skb->len);
+	count_forwarded(p->slot, p->direction, skb->len);
 	if (unlikely(p->news) && observed() & OBSERVER_TRACES)
 		tell(skb, p, EVENT_TRACE, DROP_NONE);
 }

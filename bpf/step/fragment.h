@@ -4,7 +4,7 @@
 #include "../abi/drop.h"
 #include "../abi/types.h"
 #include "../map/fragments.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 #define FRAGMENT_TIMEOUT FLOW_SECONDS(30) /* as long as Linux keeps an incomplete datagram */
 

@@ -6,7 +6,7 @@
 #include "../map/endpoints.h"
 #include "../map/nat.h"
 #include "../map/services.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 STEP int ip_is_v4(const struct ip *a)
 {

@@ -5,7 +5,7 @@
 #include "../map/nat.h"
 #include "flow.h"
 #include "inner.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 STEP int inner_tuple(const struct inner *in, struct tuple *key)
 {

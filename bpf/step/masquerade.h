@@ -69,29 +69,29 @@ STEP int mapping_stands(const struct packet *p, const struct flow *f, __u32 ifin
 	return p->proto == IPPROTO_TCP || (f->masquerade_ifindex == ifindex && ip_equal(&f->snat_addr, addr));
 }
 
-STEP void nat_request_start(struct nat_request *r, const struct packet *p)
+STEP void nat_request_start(struct nat_request *r, const struct hand *h)
 {
-	r->inner.addr = p->src;
-	r->inner.port = p->sport;
+	r->inner.addr = h->packet.src;
+	r->inner.port = h->packet.sport;
 	r->inner.flags = NAT_SOURCE;
 	r->inner.last = now();
-	r->inner.ifindex = HOST_IFINDEX;
+	r->inner.ifindex = h->container.ifindex;
 	r->found = 0;
 }
 
 /* Gives the packet the address of the uplink u, which has that ifindex, and a port. 0 or the drop reason. */
-RARE int masquerade(struct __sk_buff *skb, struct packet *p, struct flow *f, struct uplink *u, __u32 ifindex)
+RARE int masquerade(struct __sk_buff *skb, struct hand *h, struct flow *f, struct uplink *u, __u32 ifindex)
 {
-	struct nat_search s = { .skb = skb, .p = p };
+	struct nat_search s = { .skb = skb };
+	struct packet *p;
 	__u32 zero = 0;
 	int reason;
 
 	s.r = bpf_map_lookup_elem(&nat_scratch, &zero);
-	if (!p || !f || !s.r)
+	if (!h || !f || !s.r)
 		return DROP_INVALID;
-	if (!FEATURE_MASQUERADE)
-		return 0;
-	nat_request_start(s.r, p);
+	p = s.p = &h->packet;
+	nat_request_start(s.r, h);
 	reason = uplink_address(p, u, &s.r->addr);
 	if (mapping_stands(p, f, ifindex, &s.r->addr)) {
 		s.r->addr = f->snat_addr;
@@ -139,46 +139,48 @@ STEP int redirect_to_next_hop(const struct bpf_fib_lookup *fib, const struct upl
 }
 
 /* Tells the sender why its packet does not go out. The TC action, or the negative drop reason. */
-STEP int refuse_route(struct __sk_buff *skb, struct packet *p, long answer, __u32 mtu)
+STEP int refuse_route(struct __sk_buff *skb, struct hand *h, long answer, __u32 mtu)
 {
 	switch (answer) {
 	case BPF_FIB_LKUP_RET_NOT_FWDED: /* an address of the host that the map endpoints does not have yet */
 		return TC_ACT_OK;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		return send_icmp_error(skb, p, ANSWER_TOO_BIG, mtu);
+		return send_icmp_error(skb, h, ANSWER_TOO_BIG, mtu);
 	case BPF_FIB_LKUP_RET_PROHIBIT:
-		return send_icmp_error(skb, p, ANSWER_PROHIBITED, 0);
+		return send_icmp_error(skb, h, ANSWER_PROHIBITED, 0);
 	case BPF_FIB_LKUP_RET_UNREACHABLE:
-		return send_icmp_error(skb, p, ANSWER_NET_UNREACHABLE, 0);
+		return send_icmp_error(skb, h, ANSWER_NET_UNREACHABLE, 0);
 	}
 	return -DROP_NO_ROUTE;
 }
 
 /* Sends a packet of flow f out of the host: takes one off the hop limit, gives a forward packet the uplink's address
- * and a free port if FEATURE_MASQUERADE (remembered in f and in the map nat), gives a reply the frontend's address,
+ * and a free port if the network masquerades (remembered in f and in the map nat), gives a reply the frontend's address,
  * asks the routing table and redirects to the next hop. f lies in the flow table; it is NULL for ICMP errors, which
  * icmp_error_relate translated. Answers the TC action, or the negative drop reason. */
-RARE int masquerade_and_leave(struct __sk_buff *skb, struct packet *p, struct flow *f)
+RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
 	struct bpf_fib_lookup fib;
+	struct packet *p;
 	struct uplink *u;
 	int reason = 0;
 	long answer;
 
-	if (!p)
+	if (!h)
 		return -DROP_INVALID;
+	p = &h->packet;
 	if (p->ttl <= 1)
-		return send_icmp_error(skb, p, ANSWER_TIME_EXCEEDED, 0);
+		return send_icmp_error(skb, h, ANSWER_TIME_EXCEEDED, 0);
 	if (f && p->reply)
 		reason = reply_untranslate(skb, p, f);
 	if (reason)
 		return -reason;
 	answer = route(skb, p, &fib);
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return refuse_route(skb, p, answer, fib.mtu_result);
+		return refuse_route(skb, h, answer, fib.mtu_result);
 	u = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
-	if (FEATURE_MASQUERADE && f && !p->reply)
-		reason = masquerade(skb, p, f, u, fib.ifindex);
+	if (h->container.masquerade && f && !p->reply)
+		reason = masquerade(skb, h, f, u, fib.ifindex);
 	if (!reason)
 		reason = hop(skb, p);
 	return reason ? -reason : redirect_to_next_hop(&fib, u);

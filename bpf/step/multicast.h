@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Packets to nobody in particular, or to nobody at all, are not carried. */
 #pragma once
-#include "../abi/config.h"
 #include "../abi/drop.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 STEP int refuse_multicast6(const struct packet *p)
 {
@@ -16,19 +15,20 @@ STEP int refuse_multicast6(const struct packet *p)
 	return 0;
 }
 
-STEP int refuse_multicast4(const struct packet *p)
+STEP int refuse_multicast4(const struct packet *p, __be32 subnet, __u32 bits)
 {
 	__u32 addr = bpf_ntohl(p->dst.w[3]);
-	__u32 host_bits = SUBNET4_BITS && SUBNET4_BITS < 31 ? ~0u >> SUBNET4_BITS : 0;
+	__u32 host_bits = bits && bits < 31 ? ~0u >> bits : 0;
 
-	if (addr >= 0xe0000000 || (host_bits && addr == (bpf_ntohl(SUBNET4.w[3]) | host_bits)))
+	if (addr >= 0xe0000000 || (host_bits && addr == (bpf_ntohl(subnet) | host_bits)))
 		return DROP_MULTICAST;
 	if (addr >> 24 == 127 || addr >> 24 == 0)
 		return DROP_INVALID;
 	return 0;
 }
 
-STEP int refuse_multicast(const struct packet *p)
+/* subnet: the container's, of IPv4, with its prefix length. */
+STEP int refuse_multicast(const struct packet *p, __be32 subnet, __u32 bits)
 {
-	return p->family == 4 ? refuse_multicast4(p) : refuse_multicast6(p);
+	return p->family == 4 ? refuse_multicast4(p, subnet, bits) : refuse_multicast6(p);
 }

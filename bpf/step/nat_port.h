@@ -3,7 +3,7 @@
  * sockets. */
 #pragma once
 #include <linux/in.h>
-#include "../abi/config.h"
+#include "../abi/host.h"
 #include "../map/flows_any.h"
 #include "../map/flows_tcp.h"
 #include "../map/nat_scratch.h"

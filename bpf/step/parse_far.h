@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Parsing off the fast path: transports other than TCP, IPv4 options, IPv6 extension headers, fragments. Headers are
- * copied out of the packet, wherever they lie. */
+/* Parsing off the fast path: rare transports, IPv4 options, IPv6 extension headers, fragments. Headers are copied out of
+ * the packet, wherever they lie. */
 #pragma once
 #include "../lib/icmp.h"
 #include <linux/if_ether.h>
@@ -11,39 +11,16 @@
 #include <linux/tcp.h>
 #include "../abi/drop.h"
 #include "../lib/bytes.h"
-#include "packet.h"
+#include "../lib/packet.h"
+#include "parse.h"
 
-#define PARSED_ARP (-1)     /* answer of parse: the frame is ARP */
-#define PARSED_ND (-3)      /* answer of receive: the packet is neighbour discovery */
 #define PARSED_ALL (-2)     /* answer of a walk's step: it is over */
 #define IPV4_OPTIONS_MAX 12 /* options that are walked */
 #define IPV6_HEADERS_MAX 8  /* extension headers that are walked */
-#define IP_OFFSET_BITS 0x1fff
-#define IP_MORE 0x2000
 
 STEP int has_ports(__u8 proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE;
-}
-
-/* What type and code say of an ICMP message. Redirects are refused: there is no router to be redirected to. */
-STEP int parse_icmp(struct packet *p, __u8 type, __u8 code, __be16 id)
-{
-	p->icmp_type = type;
-	p->icmp_code = code;
-	if (p->proto == IPPROTO_ICMP) {
-		if (type == ICMP_ECHO || type == ICMP_ECHOREPLY)
-			p->sport = p->dport = id;
-		else if (type == ICMP_REDIRECT)
-			return DROP_ICMP_UNRELATED;
-		p->icmp_error = type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
-		return 0;
-	}
-	if (type == ICMPV6_ECHO_REQUEST || type == ICMPV6_ECHO_REPLY)
-		p->sport = p->dport = id;
-	p->icmp_error = type < ICMPV6_ECHO_REQUEST;
-	p->neighbour = type >= 133 && type <= 137;
-	return 0;
 }
 
 /* The transport header wherever it is; end is where the datagram ends, so that padding is not read as a header. */
@@ -103,7 +80,7 @@ RARE int next_option(struct __sk_buff *skb, struct option_walk *w)
 	return w->at < w->end ? 0 : PARSED_ALL;
 }
 
-/* IPv4 with options or in fragments. */
+/* IPv4 with options, in fragments, or with a rare transport. */
 RARE int parse_ipv4_far(struct __sk_buff *skb, struct packet *p)
 {
 	struct option_walk w = {.at = ETH_HLEN + sizeof(struct iphdr)};
@@ -171,7 +148,7 @@ RARE int next_header(struct __sk_buff *skb, struct header_walk *w)
 	return 0;
 }
 
-/* IPv6 with extension headers, or with a transport other than TCP. */
+/* IPv6 with extension headers or a rare transport. */
 RARE int parse_ipv6_far(struct __sk_buff *skb, struct packet *p)
 {
 	struct header_walk w = {.at = ETH_HLEN + sizeof(struct ipv6hdr)};
@@ -195,4 +172,21 @@ RARE int parse_ipv6_far(struct __sk_buff *skb, struct packet *p)
 	p->fragment = w.fragment;
 	p->fragment_id = w.fragment_id;
 	return parse_transport(skb, p, w.end);
+}
+
+/* What parse_frame left as PARSED_FAR. 0 or the drop reason. */
+STEP int parse_far(struct __sk_buff *skb, struct packet *p)
+{
+	return p->family == 4 ? parse_ipv4_far(skb, p) : parse_ipv6_far(skb, p);
+}
+
+/* All of parsing. Answers 0 for IP, PARSED_ARP, or the drop reason. */
+RARE int parse(struct __sk_buff *skb, struct packet *p)
+{
+	int parsed;
+
+	if (!p)
+		return DROP_INVALID;
+	parsed = parse_frame(skb, p);
+	return parsed == PARSED_FAR ? parse_far(skb, p) : parsed;
 }

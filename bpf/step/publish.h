@@ -8,7 +8,8 @@
 #include "flow.h"
 #include "frontend.h"
 #include "icmp_error.h"
-#include "packet.h"
+#include "../lib/packet.h"
+#include "service.h"
 
 /* Where a packet goes. */
 struct destination {

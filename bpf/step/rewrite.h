@@ -10,7 +10,7 @@
 #include "../abi/drop.h"
 #include "../lib/bytes.h"
 #include "../lib/icmp.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 enum packet_end {
 	END_SOURCE = 0,

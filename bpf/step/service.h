@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Destinations that are frontends become backends, and replies come from the frontend again. */
 #pragma once
-#include "../abi/config.h"
+#include "../map/hand.h"
 #include "frontend.h"
-#include "packet.h"
+#include "../lib/packet.h"
 #include "rewrite.h"
-
-/* What a packet's translation adds to its flow when that is entered. */
-struct translation {
-	struct ip dnat_addr; /* the destination that the initiator used */
-	__be16 dnat_port;
-	__u16 pad;
-	__u32 flags;         /* FLOW_DNAT, FLOW_HAIRPIN, or 0: nothing was translated */
-};
 
 /* The backend of p's destination: that of the flow's first packet as long as its container lives, else of the
  * frontend now. 0 if the destination is no frontend. */
@@ -43,18 +35,22 @@ STEP int backend_find(struct packet *p, struct ip *addr, __be16 *port)
 	return 1;
 }
 
-/* If the destination is a frontend, rewrites it (packet and p) to the backend and tells t. When the backend is the
+/* If the destination is a frontend, rewrites it (packet and h) to the backend, and notes how. When the backend is the
  * sender itself, the source becomes the gateway and FLOW_HAIRPIN is set too. 0 (also: no frontend) or the drop reason. */
-RARE int service_translate(struct __sk_buff *skb, struct packet *p, struct translation *t)
+RARE int service_translate(struct __sk_buff *skb, struct hand *h)
 {
-	struct ip backend, gateway;
+	struct translation *t;
+	struct packet *p;
+	struct ip backend, gateway = {};
 	__be16 port;
 	int reason;
 
-	if (!p || !t)
+	if (!h)
 		return 0;
+	p = &h->packet;
+	t = &h->translation;
 	t->flags = 0;
-	if (!FEATURE_SERVICES || p->icmp_error || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+	if (p->icmp_error || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
 		return 0;
 	if (!backend_find(p, &backend, &port))
 		return 0;
@@ -64,10 +60,10 @@ RARE int service_translate(struct __sk_buff *skb, struct packet *p, struct trans
 	reason = rewrite(skb, p, END_DESTINATION, &backend, port);
 	if (reason || !ip_equal(&backend, &p->src))
 		return reason;
-	if (p->family == 4)
-		ip_from_constant(&gateway, &GATEWAY4);
-	else
-		ip_from_constant(&gateway, &GATEWAY6);
+	if (p->family == 6)
+		gateway = h->container.gateway6;
+	else if (h->container.gateway4)
+		ip_from_v4(&gateway, h->container.gateway4);
 	if (ip_is_zero(&gateway))
 		return DROP_NO_ROUTE;
 	t->flags |= FLOW_HAIRPIN;

@@ -6,14 +6,14 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
-#include "../abi/config.h"
 #include "../abi/drop.h"
 #include "../lib/bytes.h"
 #include "../lib/checksum.h"
 #include "../lib/icmp.h"
 #include "../map/icmp_budget.h"
+#include "../map/hand.h"
 #include "event.h"
-#include "packet.h"
+#include "../lib/packet.h"
 
 #define ICMP_ERRORS_RATE 200  /* a second and processor, and at once */
 #define ICMP_QUOTE_MAX 512    /* bytes of the packet that an error quotes; IPv4 errors stay below 576 (RFC 1812) */
@@ -123,7 +123,7 @@ STEP __u32 quote_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
 	return q.sum;
 }
 
-STEP void error_ipv4(struct error_headers *h, const struct packet *p, __u32 length, __u32 kind, __u32 mtu, __u32 sum)
+STEP void error_ipv4(struct error_headers *h, const struct hand *hand, __u32 length, __u32 kind, __u32 mtu, __u32 sum)
 {
 	h->ip4.version = 4;
 	h->ip4.ihl = 5;
@@ -131,8 +131,8 @@ STEP void error_ipv4(struct error_headers *h, const struct packet *p, __u32 leng
 	h->ip4.tot_len = bpf_htons(sizeof(h->ip4) + ICMP_ERROR_HLEN + length);
 	h->ip4.ttl = 64;
 	h->ip4.protocol = IPPROTO_ICMP;
-	h->ip4.saddr = GATEWAY4.w[3];
-	h->ip4.daddr = p->src.w[3];
+	h->ip4.saddr = hand->container.gateway4;
+	h->ip4.daddr = hand->packet.src.w[3];
 	h->ip4.check = checksum_fold(bpf_csum_diff(0, 0, (__be32 *)&h->ip4, sizeof(h->ip4), 0));
 	h->icmp4.type = kind >> 8;
 	h->icmp4.code = kind;
@@ -140,18 +140,16 @@ STEP void error_ipv4(struct error_headers *h, const struct packet *p, __u32 leng
 	h->icmp4.sum = checksum_fold(bpf_csum_diff(0, 0, (__be32 *)&h->icmp4, sizeof(h->icmp4), sum));
 }
 
-STEP void error_ipv6(struct error_headers *h, const struct packet *p, __u32 length, __u32 kind, __u32 mtu, __u32 sum)
+STEP void error_ipv6(struct error_headers *h, const struct hand *hand, __u32 length, __u32 kind, __u32 mtu, __u32 sum)
 {
 	__be32 pseudo[2] = { bpf_htonl(ICMP_ERROR_HLEN + length), bpf_htonl(IPPROTO_ICMPV6) };
-	struct ip gateway;
 
-	ip_from_constant(&gateway, &GATEWAY6);
 	h->ip6.version = 6;
 	h->ip6.payload_len = bpf_htons(ICMP_ERROR_HLEN + length);
 	h->ip6.nexthdr = IPPROTO_ICMPV6;
 	h->ip6.hop_limit = 64;
-	__builtin_memcpy(&h->ip6.saddr, &gateway, sizeof(gateway));
-	__builtin_memcpy(&h->ip6.daddr, &p->src, sizeof(p->src));
+	__builtin_memcpy(&h->ip6.saddr, &hand->container.gateway6, sizeof(h->ip6.saddr));
+	__builtin_memcpy(&h->ip6.daddr, &hand->packet.src, sizeof(h->ip6.daddr));
 	h->icmp6.type = kind >> 8;
 	h->icmp6.code = kind;
 	h->icmp6.word = bpf_htonl(mtu);
@@ -161,43 +159,45 @@ STEP void error_ipv6(struct error_headers *h, const struct packet *p, __u32 leng
 }
 
 /* Puts the headers before the packet's own, which becomes the quotation. 0 or DROP_REWRITE. */
-STEP int write_error(struct __sk_buff *skb, struct packet *p, struct error_headers *h, __u32 size)
+STEP int write_error(struct __sk_buff *skb, const struct hand *hand, struct error_headers *h, __u32 size)
 {
 	unsigned char mac[12];
 
 	if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC, 0))
 		return DROP_REWRITE;
-	if (p->family == 4 ? bpf_skb_store_bytes(skb, ETH_HLEN, h, sizeof(h->ip4) + ICMP_ERROR_HLEN, 0) :
+	if (hand->packet.family == 4 ? bpf_skb_store_bytes(skb, ETH_HLEN, h, sizeof(h->ip4) + ICMP_ERROR_HLEN, 0) :
 			     bpf_skb_store_bytes(skb, ETH_HLEN, h, sizeof(h->ip6) + ICMP_ERROR_HLEN, 0))
 		return DROP_REWRITE;
-	mac_write(mac, CONTAINER_MAC);
-	mac_write(mac + 6, HOST_MAC);
+	mac_write(mac, hand->container.mac);
+	mac_write(mac + 6, hand->container.host_mac);
 	return bpf_skb_store_bytes(skb, 0, mac, sizeof(mac), 0) ? DROP_REWRITE : 0;
 }
 
 /* Whether an error may be sent about p at all. */
-STEP int deserves_error(const struct packet *p)
+STEP int deserves_error(const struct packet *p, const struct container *c)
 {
 	if (p->fragment == FRAGMENT_LATER || p->icmp_error)
 		return 0;
-	return p->family == 4 ? GATEWAY4.w[3] != 0 : (GATEWAY6.w[0] | GATEWAY6.w[3]) != 0;
+	return p->family == 4 ? c->gateway4 != 0 : !ip_is_zero(&c->gateway6);
 }
 
-/* Turns the packet in hand into the ICMP error, from GATEWAY4 or GATEWAY6 to its sender, and redirects it to the
- * peer of HOST_IFINDEX. None is made for later fragments, for ICMP errors, or beyond the rate limit.
+/* Turns the packet in hand into the ICMP error, from the gateway to its sender, and redirects it to the
+ * container. None is made for later fragments, for ICMP errors, or beyond the rate limit.
  * Answers the TC action (the drop of the packet is then counted and told), or the negative reason if none was made. */
-RARE int send_icmp_error(struct __sk_buff *skb, struct packet *p, enum icmp_answer answer, __u32 mtu)
+RARE int send_icmp_error(struct __sk_buff *skb, struct hand *hand, enum icmp_answer answer, __u32 mtu)
 {
 	struct error_headers h = {};
 	__u32 length, kind, sum;
+	struct packet *p;
 	int reason;
 
-	if (!p)
+	if (!hand)
 		return -DROP_INVALID;
+	p = &hand->packet;
 	reason = answer == ANSWER_TOO_BIG ? DROP_TOO_BIG : answer == ANSWER_TIME_EXCEEDED ? DROP_TTL :
 		 answer == ANSWER_HOST_UNREACHABLE ? DROP_NO_ENDPOINT : DROP_NO_ROUTE;
 	kind = icmp_kind(p, answer);
-	if (!kind || !deserves_error(p) || skb->len < p->l3 || !icmp_allowed())
+	if (!kind || !deserves_error(p, &hand->container) || skb->len < p->l3 || !icmp_allowed())
 		return -reason;
 	p->refused = 1;
 	count(DIRECTION_EGRESS, reason, skb->len);
@@ -209,11 +209,11 @@ RARE int send_icmp_error(struct __sk_buff *skb, struct packet *p, enum icmp_answ
 		return -reason;
 	sum = quote_sum(skb, p->l3, length);
 	if (p->family == 4)
-		error_ipv4(&h, p, length, kind, mtu, sum);
+		error_ipv4(&h, hand, length, kind, mtu, sum);
 	else
-		error_ipv6(&h, p, length, kind, mtu, sum);
-	if (write_error(skb, p, &h, p->family == 4 ? sizeof(h.ip4) + ICMP_ERROR_HLEN :
+		error_ipv6(&h, hand, length, kind, mtu, sum);
+	if (write_error(skb, hand, &h, p->family == 4 ? sizeof(h.ip4) + ICMP_ERROR_HLEN :
 						     sizeof(h.ip6) + ICMP_ERROR_HLEN))
 		return -reason;
-	return bpf_redirect_peer(HOST_IFINDEX, 0);
+	return bpf_redirect_peer(hand->container.ifindex, 0);
 }

@@ -41,20 +41,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "sluiced %s (%s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
 		return 0
 	}
+	return act(c, stderr)
+}
+
+// act does what the settings ask for: the removal, or the daemon until it is told to stop. It returns the exit status.
+func act(c *config, stderr io.Writer) int {
 	log := newLog(c, stderr)
-	if err := runMode(c, log); err != nil {
+	do := runDaemon
+	if c.remove {
+		do = remove
+	}
+	if err := do(c, log); err != nil {
 		log.Error(err)
 		return 1
 	}
 	return 0
-}
-
-// runMode does what the settings ask for: the removal, or the daemon until it is told to stop.
-func runMode(c *config, log *logrus.Logger) error {
-	if c.remove {
-		return remove(c)
-	}
-	return runDaemon(c, log)
 }
 
 // runDaemon runs the daemon until it is told to stop.

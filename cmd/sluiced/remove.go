@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/datapath"
@@ -13,7 +14,7 @@ import (
 
 // remove takes out of the kernel whatever a daemon of this configuration left; its store stays. A daemon that runs is
 // told by its sockets, and refused.
-func remove(c *config) error {
+func remove(c *config, _ *logrus.Logger) error {
 	d := &daemon{config: c}
 	if err := d.wireSockets(context.Background()); err != nil {
 		return errors.Join(fmt.Errorf("remove: %w", err), d.close())

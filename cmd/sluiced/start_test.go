@@ -59,7 +59,7 @@ func TestStartRefused(t *testing.T) {
 			config, dir := directories(t)
 			c.prepare(t, dir)
 			var stderr bytes.Buffer
-			status := runDaemon(config, &stderr)
+			status := act(config, &stderr)
 			if lines := strings.Count(stderr.String(), "\n"); status != 1 || lines != 1 {
 				t.Errorf("status %d, printed %q", status, &stderr)
 			}

@@ -44,6 +44,7 @@ for part in "$@"; do
     ;;
   kernel)
     want qemu-system-x86 qemu-system-x86_64
+    want iproute2 ip
     want busybox-static /bin/busybox
     want cpio cpio
     want kmod modprobe

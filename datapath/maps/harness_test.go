@@ -19,7 +19,7 @@ func newMap(t testing.TB, name string) *ebpf.Map {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range [][]byte{obj.Container(), obj.Uplink(), obj.Socket()} {
+	for _, object := range [][]byte{obj.Container(), obj.Uplink(), obj.Shared(), obj.Socket()} {
 		spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 		if err != nil {
 			t.Fatal(err)

@@ -63,6 +63,7 @@ func newWorld(t testing.TB, constants map[string]any) *world {
 	}
 	w := &world{t: t, maps: map[string]*ebpf.Map{}}
 	w.spec, w.uplink = w.load(obj.Container()), w.load(obj.Uplink())
+	w.sharedPrograms(constants)
 	w.host, w.router, w.far = newNode(t), newNode(t), newNode(t)
 	w.wire()
 	w.alice = w.container(1, 300, 7, "10.7.0.10", "fd07::a", gateway4, gateway6, constants)
@@ -184,7 +185,6 @@ func (w *world) constants(c *container, changed map[string]any) map[string]any {
 		"SUBNET4":      abi.FromAddr(netip.PrefixFrom(c.addr4, 24).Masked().Addr()),
 		"SUBNET6":      abi.FromAddr(netip.PrefixFrom(c.addr6, 64).Masked().Addr()),
 		"SUBNET4_BITS": uint32(24), "SUBNET6_BITS": uint32(64),
-		"MASQUERADE_PORT_MIN": uint16(61000), "MASQUERADE_PORT_MAX": uint16(65535),
 		"FEATURE_IPV4": uint8(1), "FEATURE_IPV6": uint8(1), "FEATURE_SERVICES": uint8(1), "FEATURE_MASQUERADE": uint8(1),
 	}
 	maps.Copy(values, changed)
@@ -227,6 +227,17 @@ func (w *world) programs(c *container, changed map[string]any) {
 	w.put("egress_slots", c.slot, coll.Programs["egress"])
 	w.put("ingress_slots", c.slot, coll.Programs["ingress"])
 	w.attach(w.host, fmt.Sprintf("slc%d", c.slot), coll.Programs["door_from"], coll.Programs["door_to"])
+}
+
+// sharedPrograms fills the shared slots.
+func (w *world) sharedPrograms(changed map[string]any) {
+	w.t.Helper()
+	constants := map[string]any{"MASQUERADE_PORT_MIN": uint16(61000), "MASQUERADE_PORT_MAX": uint16(65535)}
+	maps.Copy(constants, changed)
+	coll := w.collection(w.load(obj.Shared()), constants)
+	for slot, name := range abi.SharedPrograms {
+		w.put("shared_slots", slot, coll.Programs[name])
+	}
 }
 
 func (w *world) uplinkProgram(name string) {

@@ -8,6 +8,9 @@ var files embed.FS
 // Container returns the ELF object of bpf/container.bpf.c: the doors and a container's programs.
 func Container() []byte { return read("container.o") }
 
+// Shared returns the ELF object of bpf/shared.bpf.c: what the containers' programs share.
+func Shared() []byte { return read("shared.o") }
+
 // Uplink returns the ELF object of bpf/uplink.bpf.c: the programs of the host's uplinks.
 func Uplink() []byte { return read("uplink.o") }
 

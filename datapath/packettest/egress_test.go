@@ -61,7 +61,7 @@ func TestPrivilegedEgressVerdicts(t *testing.T) {
 	k.load(bob, options{features: open})
 	only4 := k.load(alice, options{features: features{"IPV4": true}})
 	only6 := k.load(alice, options{features: features{"IPV6": true}})
-	closed := k.load(alice, options{features: open.with("CLOSED")})
+	closed := k.load(alice, options{features: open, closed: true})
 	internal := k.load(alice, options{features: open.with("INTERNAL")})
 	changed := func(e ends, change func(*ends)) ends { change(&e); return e }
 	toBob := between(alice, bob, 4)

@@ -140,7 +140,7 @@ func TestPrivilegedObservers(t *testing.T) {
 func TestPrivilegedEventBudget(t *testing.T) {
 	const flood = 20000
 	k := newKernel(t)
-	a := k.load(alice, options{features: open.with("CLOSED")})
+	a := k.load(alice, options{features: open, closed: true})
 	r := k.reader()
 	o := runOptions(between(alice, bob, 4).udp(1, 2))
 	o.Repeat = flood

@@ -121,6 +121,7 @@ func newKernel(t testing.TB) *kernel {
 			t.Fatalf("create map %s: %v", name, err)
 		}
 	}
+	k.loadShared()
 	for _, c := range []container{alice, bob, carol} {
 		e := abi.Endpoint{Ifindex: uint32(c.ifindex), Identity: c.identity, Network: c.network, Slot: c.slot}
 		copy(e.MAC[:], c.mac)
@@ -130,6 +131,49 @@ func newKernel(t testing.TB) *kernel {
 		k.endpoint(c.gw6, abi.Endpoint{Identity: abi.IdentityHost, Flags: abi.EndpointHost})
 	}
 	return k
+}
+
+// loadShared fills the shared slots.
+func (k *kernel) loadShared() {
+	k.t.Helper()
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(obj.Shared()))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	for name, v := range map[string]any{"MASQUERADE_PORT_MIN": uint16(masqueradeAt), "MASQUERADE_PORT_MAX": uint16(60999)} {
+		if err := spec.Variables[name].Set(v); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	linked := map[string]*ebpf.Map{}
+	for name, m := range spec.Maps {
+		if name == ".rodata" {
+			continue
+		}
+		if n, ok := small[name]; ok {
+			m.MaxEntries = n
+		}
+		if k.maps[name] == nil {
+			if k.maps[name], err = ebpf.NewMap(m); err != nil {
+				k.t.Fatalf("create map %s: %v", name, err)
+			}
+		}
+		linked[name] = k.maps[name]
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: linked})
+	if err != nil {
+		var v *ebpf.VerifierError
+		if errors.As(err, &v) {
+			k.t.Fatalf("%+v", v)
+		}
+		k.t.Fatal(err)
+	}
+	defer coll.Close()
+	for slot, name := range abi.SharedPrograms {
+		if err := k.maps["shared_slots"].Put(slot, coll.Programs[name]); err != nil {
+			k.t.Fatal(err)
+		}
+	}
 }
 
 func (k *kernel) close() {
@@ -189,6 +233,7 @@ func policyAnswer(rule int, allow bool) int32 {
 // options are what a container's programs are loaded with beside its addresses.
 type options struct {
 	features features
+	closed   bool            // nothing but ARP and ND
 	revision uint32          // 0: 1
 	policies map[string]stub // by function
 	host     int             // ifindex of the host-side veth, 0: the container's
@@ -228,13 +273,28 @@ func (k *kernel) tryLoad(c container, o options) (pair, error) {
 			prog.Instructions = splice(prog.Instructions, name, policy)
 		}
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: k.maps})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: k.linked(spec)})
 	if err != nil {
 		return p, err
 	}
 	defer coll.Close()
-	p.egress, p.ingress = coll.DetachProgram("egress"), coll.DetachProgram("ingress")
+	suffix := ""
+	if o.closed {
+		suffix = "_closed"
+	}
+	p.egress, p.ingress = coll.DetachProgram("egress"+suffix), coll.DetachProgram("ingress"+suffix)
 	return p, nil
+}
+
+// linked are the maps of an object.
+func (k *kernel) linked(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+	linked := map[string]*ebpf.Map{}
+	for name := range spec.Maps {
+		if k.maps[name] != nil {
+			linked[name] = k.maps[name]
+		}
+	}
+	return linked
 }
 
 // constants sets the constants of bpf/abi/config.h.
@@ -247,7 +307,6 @@ func (c container) constants(spec *ebpf.CollectionSpec, o options) error {
 		"SLOT": c.slot, "IDENTITY": c.identity, "NETWORK": c.network, "REVISION": max(o.revision, 1),
 		"HOST_IFINDEX": uint32(hostIfindex), "CONTAINER_MAC": number(c.mac), "HOST_MAC": number(c.hostMAC),
 		"GATEWAY4": abi.FromAddr(c.gw4), "GATEWAY6": abi.FromAddr(c.gw6),
-		"MASQUERADE_PORT_MIN": uint16(32768), "MASQUERADE_PORT_MAX": uint16(60999),
 	}
 	if o.features["IPV4"] {
 		values["ADDRESS4"], values["SUBNET4"] = abi.FromAddr(c.ip4.Addr()), abi.FromAddr(c.ip4.Masked().Addr())

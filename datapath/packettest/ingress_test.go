@@ -10,7 +10,7 @@ import (
 func TestPrivilegedIngressVerdicts(t *testing.T) {
 	k := newKernel(t)
 	plain := k.load(bob, options{features: open})
-	closed := k.load(bob, options{features: open.with("CLOSED")})
+	closed := k.load(bob, options{features: open, closed: true})
 	internal := k.load(bob, options{features: open.with("INTERNAL")})
 	masked := k.load(bob, options{features: open.with("MASQUERADE")})
 	to := func(src string) ends {

@@ -20,7 +20,7 @@ func TestLayout(t *testing.T) {
 		"service_key": abi.ServiceKey{}, "service": abi.Service{}, "fragment_key": abi.FragmentKey{}, "fragment": abi.Fragment{},
 		"uplink": abi.Uplink{}, "counter": abi.Counter{}, "budget": abi.Budget{}, "policy_input": abi.PolicyInput{}}
 	checked := map[string]bool{}
-	for name, object := range map[string][]byte{"container": obj.Container(), "uplink": obj.Uplink(), "socket": obj.Socket()} {
+	for name, object := range map[string][]byte{"container": obj.Container(), "shared": obj.Shared(), "uplink": obj.Uplink(), "socket": obj.Socket()} {
 		spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 		if err != nil {
 			t.Fatal(err)

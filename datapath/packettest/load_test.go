@@ -7,7 +7,7 @@ import (
 )
 
 // switches are all features of bpf/abi/config.h.
-var switches = []string{"CLOSED", "IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
+var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
 
 // insnsMax is how long a container's program may be, in instructions as the kernel runs them, with everything on.
 const insnsMax = 5500
@@ -32,12 +32,12 @@ func TestPrivilegedFeatureCombinations(t *testing.T) {
 // Programs stay small: their size is what a change of policy waits for.
 func TestPrivilegedProgramSize(t *testing.T) {
 	k := newKernel(t)
-	for about, f := range map[string]features{
-		"closed":     open.with("CLOSED"),
-		"plain":      open,
-		"everything": open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"),
+	for about, o := range map[string]options{
+		"closed":     {features: open, closed: true},
+		"plain":      {features: open},
+		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS")},
 	} {
-		p := k.load(alice, options{features: f})
+		p := k.load(alice, o)
 		for name, program := range map[string]*ebpf.Program{"egress": p.egress, "ingress": p.ingress} {
 			info, err := program.Info()
 			if err != nil {

@@ -26,7 +26,7 @@ func arp(dst net.HardwareAddr, operation uint16, senderMAC net.HardwareAddr, sen
 func TestPrivilegedARP(t *testing.T) {
 	k := newKernel(t)
 	a := k.load(alice, options{features: open})
-	closed := k.load(alice, options{features: open.with("CLOSED")})
+	closed := k.load(alice, options{features: open, closed: true})
 	none := make(net.HardwareAddr, 6)
 	reply := func(sender string) []byte {
 		return arp(alice.mac, 2, alice.hostMAC, sender, alice.mac, "10.7.0.10")
@@ -87,7 +87,7 @@ func linkLayer(kind layers.ICMPv6Opt, mac net.HardwareAddr) layers.ICMPv6Option 
 func TestPrivilegedNeighbourDiscovery(t *testing.T) {
 	k := newKernel(t)
 	a := k.load(alice, options{features: open})
-	closed := k.load(alice, options{features: open.with("CLOSED")})
+	closed := k.load(alice, options{features: open, closed: true})
 	source := linkLayer(layers.ICMPv6OptSourceAddress, alice.mac)
 	group := alice.to("ff02::1:ff00:1") // what solicitations are sent to
 	linkLocal, unspecified := group, group
@@ -140,7 +140,7 @@ func TestPrivilegedNeighbourDiscovery(t *testing.T) {
 // The host's stack may ask the container and answer it; nobody else may, and nobody may pose as a router.
 func TestPrivilegedNeighbourIngress(t *testing.T) {
 	k := newKernel(t)
-	b := k.load(bob, options{features: open.with("CLOSED")})
+	b := k.load(bob, options{features: open, closed: true})
 	host := ends{bob.hostMAC, bob.mac, netip.MustParseAddr("fd07::1"), bob.ip6.Addr()}
 	advert := host.packet(icmp6, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(134, 0)}, &layers.ICMPv6RouterAdvertisement{})
 	request := arp(broadcast, 1, bob.hostMAC, "10.7.0.1", make(net.HardwareAddr, 6), "10.7.0.11")

@@ -97,7 +97,7 @@ func (k *kernel) attachDoors(c container) {
 	if err := spec.Variables["DOOR_SLOT"].Set(c.slot); err != nil {
 		t.Fatal(err)
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: k.maps})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: k.linked(spec)})
 	if err != nil {
 		t.Fatal(err)
 	}

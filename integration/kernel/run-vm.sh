@@ -14,6 +14,10 @@ root=$work/root
 mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,etc,modules}
 cp /bin/busybox "$root/bin/"
 ln -s busybox "$root/bin/sh"
+# The tests' ip is iproute2's, not busybox's, with the libraries that it is linked to.
+ip=$(PATH=$PATH:/usr/sbin:/sbin command -v ip)
+cp "$ip" "$root/bin/ip"
+ldd "$ip" | grep -o '/[^ ]*' | while read -r lib; do install -D "$lib" "$root$lib"; done
 cp -r "$payload" "$root/payload"
 echo 'root:x:0:0::/:/bin/sh' >"$root/etc/passwd"
 
@@ -35,7 +39,7 @@ done
 
 cat >"$root/init" <<'EOS'
 #!/bin/busybox sh
-/bin/busybox --install -s /bin
+for applet in $(/bin/busybox --list); do [ -e /bin/$applet ] || /bin/busybox ln -s busybox /bin/$applet; done
 export PATH=/bin HOME=/
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp; mount -t tmpfs run /run
 mount -t cgroup2 cgroup /sys/fs/cgroup; mount -t bpf bpf /sys/fs/bpf
@@ -55,7 +59,7 @@ timeout "${VM_TIMEOUT:-300}" qemu-system-x86_64 -machine q35 -accel tcg -cpu max
   -nodefaults -no-user-config -display none -no-reboot -monitor none \
   -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
   -chardev stdio,id=console,signal=off -serial chardev:console -chardev "file,id=status,path=$work/status" -serial chardev:status \
-  -append "console=ttyS0 $quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on" </dev/null | tr -d '\r' || status=${PIPESTATUS[0]}
+  -append "console=ttyS0 $quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on" </dev/null | stdbuf -oL tr -d '\r' || status=${PIPESTATUS[0]}
 [ "$status" != 124 ] || { echo "run-vm.sh: no end after ${VM_TIMEOUT:-300} s" >&2; exit 124; }
 answer=$(tr -d '\r' <"$work/status")
 exit "${answer:-100}"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # test.sh [SUITE...]: run the privileged tests of the packages below on the kernels of Debian suites (default: the oldest
-# that Sluice supports, 6.1, and a newer one), with -short. Ends with 77 when no kernel is to be had.
+# that Sluice supports, 6.1, and a newer one), with -short, side by side. Ends with 77 when no kernel is to be had.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 suites=("$@")
 [ $# -gt 0 ] || suites=(bookworm trixie)
 cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-/var/cache}/sluice}
 packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./bpf/... ./datapath/... ./internal/netns/... 2>/dev/null)
-modules=(veth sch_ingress cls_bpf act_bpf bridge 8021q dummy)
+modules=(veth sch_ingress cls_bpf act_bpf bridge 8021q dummy tun)
 
 payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT
@@ -25,21 +25,27 @@ echo 'exit $failed' >>"$payload/run"
 chmod +x "$payload/run"
 [ -n "$(ls -d "$payload"/*/ 2>/dev/null)" ] || { echo "no privileged tests in: $packages"; exit 77; }
 
-failed=0 ran=0
+# boot SUITE: run the payload there; its lines carry the suite's name, since all machines run at once.
+boot() {
+  local release
+  release=$(cat "$cache/kernels/$1/release")
+  if integration/kernel/run-vm.sh "$cache/kernels/$1" "$payload" "${modules[@]}" 2>&1 | stdbuf -oL sed "s/^/[$1] /"; then
+    echo "ok   Linux $release"
+  else
+    echo "FAIL Linux $release"
+    return 1
+  fi
+}
+
+failed=0 machines=()
 for suite in "${suites[@]}"; do
-  kernel=$cache/kernels/$suite
-  if ! why=$(integration/kernel/fetch.sh "$suite" "$kernel" 2>&1); then
+  if ! why=$(integration/kernel/fetch.sh "$suite" "$cache/kernels/$suite" 2>&1); then
     echo "kernel of Debian $suite: not run: $(echo "$why" | tail -1)"
     continue
   fi
-  echo "# Linux $(cat "$kernel/release")"
-  ran=1
-  if integration/kernel/run-vm.sh "$kernel" "$payload" "${modules[@]}"; then
-    echo "ok   Linux $(cat "$kernel/release")"
-  else
-    echo "FAIL Linux $(cat "$kernel/release")"
-    failed=1
-  fi
+  boot "$suite" &
+  machines+=($!)
 done
-[ $ran = 1 ] || exit 77
+[ ${#machines[@]} -gt 0 ] || exit 77
+for machine in "${machines[@]}"; do wait "$machine" || failed=1; done
 exit $failed

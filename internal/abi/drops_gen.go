@@ -31,6 +31,7 @@ const (
 	DropRewrite         DropReason = 24 // the kernel refused to change the packet
 	DropNotTracked      DropReason = 25 // a TCP packet that belongs to no known connection
 	DropNotPublished    DropReason = 26 // from outside only published ports of a masqueraded container are reached
+	DropNoShared        DropReason = 27 // a shared program is missing
 )
 
 var dropTexts = map[DropReason]dropText{
@@ -60,4 +61,5 @@ var dropTexts = map[DropReason]dropText{
 	DropRewrite:         {"rewrite", "the kernel refused to change the packet"},
 	DropNotTracked:      {"not a connection", "a TCP packet that belongs to no known connection"},
 	DropNotPublished:    {"not published", "from outside only published ports of a masqueraded container are reached"},
+	DropNoShared:        {"no shared program", "a shared program is missing"},
 }

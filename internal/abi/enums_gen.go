@@ -18,11 +18,26 @@ const (
 // Constants of enum origin of bpf/abi. Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity
 // and cb[2] the network of the sender, valid unless the origin is the stack. cb[3] is the receiver's revision under
 // which the receiver's program allowed this very flow and sender, 0 if it did not or if the packet needs more than to
-// be delivered. The doors zero all four.
+// be delivered. cb[4] is the version of the shared program that gives the packet back (step/hand.h). The doors zero
+// all five.
 const (
 	OriginStack     = 0
 	OriginContainer = 1
 	OriginUplink    = 2
+)
+
+// Constants of enum shared of bpf/abi. The programs of shared.bpf.c: for packets that are rare, or for which it makes
+// no difference whose they are.
+const (
+	SharedParse       = 1 // reads far headers, then back to the container's program
+	SharedFragment    = 2 // finds a fragment's ports, then back
+	SharedTranslate   = 3 // looks for a frontend, then back
+	SharedNeighbour   = 4 // ARP and neighbour discovery
+	SharedRelate      = 5 // ICMP errors
+	SharedLeave       = 6 // to whatever is no container and not the host
+	SharedUntranslate = 7 // replies of a backend, into the container
+	SharedClosed      = 8 // whatever a closed container sends or is sent
+	SharedMax         = 16
 )
 
 // Constants of enum identity of bpf/abi. Reserved identities; those of labels start at IDENTITY_FIRST.

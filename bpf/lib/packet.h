@@ -2,12 +2,20 @@
 /* What the steps know of the packet in hand. parse fills it; the translating steps keep it true. */
 #pragma once
 #include "../abi/types.h"
-#include "../lib/compiler.h"
+#include "compiler.h"
 
 enum fragment_part {
 	FRAGMENT_NO = 0,
 	FRAGMENT_FIRST = 1, /* has the ports */
 	FRAGMENT_LATER = 2, /* ports come from the map fragments */
+};
+
+/* What shared programs have done for a container's program, each stage after those before it. */
+enum stage {
+	STAGE_NEW = 0,
+	STAGE_PARSED = 1,
+	STAGE_FRAGMENT = 2,   /* a fragment has its ports */
+	STAGE_TRANSLATED = 3, /* the destination was looked up among the frontends */
 };
 
 struct packet {
@@ -26,9 +34,13 @@ struct packet {
 	__u8 origin;         /* enum origin */
 	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
 	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
+	__u8 stage;          /* enum stage */
+	__u8 pad;
 	__u16 l3, l4;        /* offsets from the frame's start, bytes */
 	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
 	__u32 rule;          /* that gave the last verdict, 1-based; 0: none */
+	__u32 slot;          /* of the container whose program has the packet, and the revision of that program */
+	__u32 revision;
 	__u32 peer_identity; /* the peer is the other end, seen from the container of this program */
 	__u32 peer_network;
 	__u32 peer_slot;
@@ -46,4 +58,23 @@ enum tcp_flag {
 	TCP_SYN = 1 << 1,
 	TCP_RST = 1 << 2,
 	TCP_ACK = 1 << 4,
+};
+
+/* What a packet's translation adds to its flow when that is entered. */
+struct translation {
+	struct ip dnat_addr; /* the destination that the initiator used */
+	__be16 dnat_port;
+	__u16 pad;
+	__u32 flags;         /* FLOW_DNAT, FLOW_HAIRPIN, or 0: nothing was translated */
+};
+
+/* What the shared programs know of the container whose program gave them the packet: its constants. */
+struct container {
+	__u64 mac, host_mac;
+	struct ip address6, gateway6, subnet6;
+	__be32 address4, gateway4, subnet4; /* 0: none */
+	__u32 identity, network, ifindex;
+	__u8 subnet4_bits, subnet6_bits;
+	__u8 ipv4, ipv6, internal, masquerade; /* the features of these names */
+	__u16 pad;
 };

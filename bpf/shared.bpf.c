@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the programs of all containers share: loaded once, reached by tail call with the packet in hand (step/hand.h).
+ * Some give it back to the container's program, which goes on with what they found; the others are the end of its path. */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include "abi/host.h"
+#include "map/ingress_slots.h"
+#include "step/antispoof.h"
+#include "step/arp.h"
+#include "step/deliver.h"
+#include "step/event.h"
+#include "step/flow.h"
+#include "step/fragment.h"
+#include "step/hand.h"
+#include "step/icmp_error.h"
+#include "step/leave.h"
+#include "step/multicast.h"
+#include "step/nd.h"
+#include "step/parse_far.h"
+#include "step/peer.h"
+#include "step/service.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* The end of a packet's path: verdict is the TC action, or the negative drop reason. */
+STEP int finish(struct __sk_buff *skb, struct hand *h, int verdict)
+{
+	if (verdict < 0)
+		return drop(skb, &h->packet, -verdict);
+	pass(skb, &h->packet);
+	return verdict;
+}
+
+/* Back to the container's program, or the end for a reason. */
+STEP int go_on(struct __sk_buff *skb, struct hand *h, int reason, __u8 stage)
+{
+	if (!reason) {
+		hand_back(skb, h, stage);
+		reason = DROP_NO_SLOT;
+	}
+	return drop(skb, &h->packet, reason);
+}
+
+STEP struct flow *flow_in_hand(struct hand *h)
+{
+	struct tuple key = {};
+
+	flow_tuple(&h->packet, &key);
+	return flow_find(&key);
+}
+
+/* SHARED_PARSE: headers that the container's program does not read itself. */
+SEC("tc")
+int shared_parse(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+
+	return h ? go_on(skb, h, parse_far(skb, &h->packet), STAGE_PARSED) : TC_ACT_SHOT;
+}
+
+/* SHARED_FRAGMENT: the ports of a later fragment. */
+SEC("tc")
+int shared_fragment(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+
+	return h ? go_on(skb, h, fragment(&h->packet), STAGE_FRAGMENT) : TC_ACT_SHOT;
+}
+
+/* SHARED_TRANSLATE: the backend of a packet that goes to a frontend, and continues a flow to it or opens one. */
+SEC("tc")
+int shared_translate(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+	struct tuple key = {};
+	struct flow *f;
+	int reason, side;
+
+	if (!h)
+		return TC_ACT_SHOT;
+	reason = service_translate(skb, h);
+	if (!reason && h->translation.flags) {
+		f = flow_of(&h->packet, &key, &side);
+		if (f)
+			reason = translation_merge(&h->packet, f, &h->translation);
+	}
+	return go_on(skb, h, reason, STAGE_TRANSLATED);
+}
+
+/* ARP or neighbour discovery. The TC action, or the negative drop reason. */
+STEP int neighbour(struct __sk_buff *skb, struct hand *h)
+{
+	struct packet *p = &h->packet;
+
+	if (p->direction == DIRECTION_EGRESS)
+		return p->neighbour ? neighbour_from_container(skb, p, &h->container) :
+				      arp_from_container(skb, &h->container);
+	if (p->neighbour)
+		return neighbour_to_container(p);
+	return p->origin == ORIGIN_STACK ? TC_ACT_OK : -DROP_INVALID;
+}
+
+/* SHARED_NEIGHBOUR */
+SEC("tc")
+int shared_neighbour(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+
+	return h ? finish(skb, h, neighbour(skb, h)) : TC_ACT_SHOT;
+}
+
+/* To a container of this host: what egress does, but nobody has judged the packet before. */
+STEP int relay(struct __sk_buff *skb, struct hand *h)
+{
+	pass(skb, &h->packet);
+	skb->cb[0] = ORIGIN_CONTAINER;
+	skb->cb[1] = h->container.identity;
+	skb->cb[2] = h->container.network;
+	skb->cb[3] = 0;
+	bpf_tail_call(skb, &ingress_slots, h->packet.peer_slot);
+	return drop(skb, &h->packet, DROP_NO_SLOT);
+}
+
+/* SHARED_RELATE: an ICMP error, in either direction. That a container sends may have a translated destination. */
+SEC("tc")
+int shared_relate(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+	struct packet *p;
+	int reason;
+
+	if (!h)
+		return TC_ACT_SHOT;
+	p = &h->packet;
+	if (p->direction == DIRECTION_INGRESS) {
+		reason = icmp_error_relate(skb, p, 1);
+		return finish(skb, h, reason ? -reason : deliver(p, h->container.ifindex));
+	}
+	reason = icmp_error_relate(skb, p, p->peer_kind != PEER_CONTAINER);
+	if (reason)
+		return drop(skb, p, reason);
+	look_up_peer(p, &p->dst);
+	if (p->peer_kind == PEER_CONTAINER)
+		return relay(skb, h);
+	return finish(skb, h, to_outside(skb, h, NULL));
+}
+
+/* SHARED_LEAVE: to the container itself, nobody, or the world. */
+SEC("tc")
+int shared_leave(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+	struct flow *f;
+
+	if (!h)
+		return TC_ACT_SHOT;
+	f = flow_in_hand(h);
+	return finish(skb, h, f ? to_outside(skb, h, f) : -DROP_FLOW_TABLE);
+}
+
+/* SHARED_UNTRANSLATE: a reply to a container that named a frontend. */
+SEC("tc")
+int shared_untranslate(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+	struct flow *f;
+	int reason;
+
+	if (!h)
+		return TC_ACT_SHOT;
+	f = flow_in_hand(h);
+	reason = f ? reply_untranslate(skb, &h->packet, f) : DROP_FLOW_TABLE;
+	return finish(skb, h, reason ? -reason : deliver(&h->packet, h->container.ifindex));
+}
+
+/* SHARED_CLOSED: the container's labels are not known yet. */
+SEC("tc")
+int shared_closed(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+	struct container *c;
+	struct packet *p;
+	int parsed, reason;
+
+	if (!h)
+		return TC_ACT_SHOT;
+	p = &h->packet;
+	c = &h->container;
+	parsed = parse(skb, p);
+	reason = parsed > 0 ? parsed : 0;
+	if (!reason && p->direction == DIRECTION_EGRESS)
+		reason = antispoof_mac(skb, c->mac);
+	if (!reason && (parsed == PARSED_ARP || p->neighbour))
+		return finish(skb, h, neighbour(skb, h));
+	if (!reason)
+		reason = refuse_multicast(p, c->subnet4, c->subnet4_bits);
+	return drop(skb, p, reason ?: DROP_CLOSED);
+}
