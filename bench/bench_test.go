@@ -78,6 +78,7 @@ func TestMissed(t *testing.T) {
 		{"nothing demanded", row{Judged: 9}, false, ""},
 		{"nothing measured", row{Judged: math.NaN(), Gate: 1, Gated: true}, true, "MISS"},
 		{"a gate of nought", swapsRow(swapResult{swaps: 4, sent: 9, received: 9}), false, "PASS"},
+		{"too few swaps", swapsRow(swapResult{wanted: 5, swaps: 4}), true, "MISS"},
 		{"a packet lost", swapsRow(swapResult{swaps: 4, sent: 9, received: 8}), true, "MISS"},
 		{"a packet too many", swapsRow(swapResult{swaps: 4, sent: 8, received: 9}), true, "MISS"},
 	}
