@@ -242,7 +242,8 @@ spec:
   - fromEndpoints: [{matchLabels: {app: temp}}]
     toPorts: [{ports: [{port: "%d", protocol: TCP}]}]
 `, 8000+round)
-	_, err := h.control.ApplyPolicies(ctx, api.ApplyRequest{Sources: []api.PolicySource{{Source: "kill.yaml", Text: text}}})
+	_, err := h.control.ApplyPolicies(ctx, api.ApplyRequest{
+		Sources: []api.PolicySource{{Source: "kill.yaml", Text: text}}, Waiting: api.Waiting{Wait: true}})
 	return err
 }
 
