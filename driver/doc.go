@@ -4,6 +4,6 @@
 // plugin's socket. It only translates: what a request means is decided behind the interfaces of backend.go, and the
 // addresses are package ipam's, whose calls are served on the same socket. It keeps no state.
 //
-// Start with backend.go for what a request becomes, with handler.go for how it gets there, and with option.go for what
+// Start with backend.go for what a request becomes, with server.go for how it gets there, and with options.go for what
 // docker network create -o understands.
 package driver

@@ -41,17 +41,26 @@ func (a *app) printChange(format, what string, c api.Change, waited bool) error 
 	case !waited && len(c.Policies) == 0:
 		fmt.Fprintf(a.Out, "%s changed: revision %d\n", what, c.Revision)
 	case waited:
-		fmt.Fprintf(a.Out, "revision %d is in effect on %d endpoints\n", c.Revision, len(c.Regenerations)-len(failed(c.Regenerations)))
+		fmt.Fprintf(a.Out, "revision %d is in effect, %s regenerated\n", c.Revision,
+			count(len(c.Regenerations)-len(failed(c.Regenerations)), "endpoint"))
 	}
 	return failures(c.Regenerations)
 }
 
 func (a *app) printResult(p api.PolicyResult) {
-	plural := "s"
-	if p.Endpoints == 1 {
-		plural = ""
+	selects := "selects"
+	if p.Action == api.ActionDeleted {
+		selects = "selected"
 	}
-	fmt.Fprintf(a.Out, "policy %s %s: selects %d endpoint%s\n", p.Name, p.Action, p.Endpoints, plural)
+	fmt.Fprintf(a.Out, "policy %s %s: %s %s\n", p.Name, p.Action, selects, count(p.Endpoints, "endpoint"))
+}
+
+// count returns a number with its noun.
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }
 
 // failed returns the regenerations that went wrong.

@@ -64,7 +64,7 @@ func TestEndpointLabel(t *testing.T) {
 func TestEndpointLabelWaits(t *testing.T) {
 	f := servertest.Sample()
 	got := sluice(t, f, "endpoint", "label", "web", "--add", "tier=blue", "--wait", "--timeout", "5s")
-	if got.code != exitGood || got.out != "revision 12 is in effect on 2 endpoints\n" {
+	if got.code != exitGood || got.out != "revision 12 is in effect, 2 endpoints regenerated\n" {
 		t.Errorf("got %+v", got)
 	}
 	f.Regenerations[1].Error = "load programs: invalid argument"

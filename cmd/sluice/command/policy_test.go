@@ -46,7 +46,7 @@ func TestPolicyApplyWaitsAndReadsStandardInput(t *testing.T) {
 	f := servertest.Sample()
 	socket := servertest.Serve(t, f.Backend(), server.Options{})
 	got := run(t, "kind: X", "sluice", "--socket", socket, "policy", "apply", "-f", "-", "--wait")
-	if got.code != exitGood || !strings.HasSuffix(got.out, "\nrevision 13 is in effect on 2 endpoints\n") {
+	if got.code != exitGood || !strings.HasSuffix(got.out, "\nrevision 13 is in effect, 2 endpoints regenerated\n") {
 		t.Errorf("got %+v", got)
 	}
 	want := []servertest.Call{{Method: "ApplyPolicies", Args: []api.PolicySource{{Source: "-", Text: "kind: X"}}}, {Method: "Wait", Args: uint64(13)}}
@@ -133,7 +133,7 @@ func TestPolicyDelete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := servertest.Sample()
 			got := sluice(t, f, append([]string{"policy", "delete"}, c.args...)...)
-			if got.code != exitGood || !strings.HasPrefix(got.out, "policy "+c.want[0]+" deleted: selects 2 endpoints\n") {
+			if got.code != exitGood || !strings.HasPrefix(got.out, "policy "+c.want[0]+" deleted: selected 2 endpoints\n") {
 				t.Errorf("got %+v", got)
 			}
 			if diff := cmp.Diff([]servertest.Call{{Method: "DeletePolicies", Args: c.want}}, f.Calls()); diff != "" {
