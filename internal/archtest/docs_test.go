@@ -126,3 +126,28 @@ func TestEveryDocumentIsIndexed(t *testing.T) {
 		}
 	}
 }
+
+// TestDependenciesAreExplained: docs/dependencies.md has a line for each direct dependency, and no other.
+func TestDependenciesAreExplained(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+		direct[m[1]] = true
+	}
+	text := documents(t)[filepath.Join("docs", "dependencies.md")]
+	explained := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\| .").FindAllStringSubmatch(text, -1) {
+		explained[m[1]] = true
+		if !direct[m[1]] {
+			t.Errorf("docs/dependencies.md explains %s, which go.mod does not require", m[1])
+		}
+	}
+	for m := range direct {
+		if !explained[m] {
+			t.Errorf("docs/dependencies.md does not explain %s", m)
+		}
+	}
+}
