@@ -26,6 +26,8 @@ type Document struct {
 	Generation uint64 // in which it came or changed
 	// Subjects are whom its rules select, for the case that a later version cannot read the text.
 	Subjects []policy.Selector
+
+	unreadable bool
 }
 
 // parse reads the document's policy again, with the lines of its source.
@@ -75,7 +77,7 @@ func (m *Manager) loadPolicies(ctx context.Context) error {
 		if err != nil {
 			m.Log.WithError(err).WithField("policy", d.Key).Error(
 				"a stored policy cannot be read: the containers that it selects are closed until it is applied again or deleted")
-			p = d.closing()
+			p, d.unreadable = d.closing(), true
 		}
 		policies = append(policies, p)
 		d.Generation = 0
@@ -188,7 +190,7 @@ func (m *Manager) ApplyPolicies(ctx context.Context, sources []api.PolicySource)
 		p.document.Applied, p.document.Generation = m.Now().UTC(), generation
 		if old := m.documents[p.document.Key]; old != nil {
 			r.Action = api.ActionUpdated
-			if old.Text == p.document.Text && old.Source == p.document.Source {
+			if old.Text == p.document.Text && old.Source == p.document.Source && !old.unreadable {
 				r.Action = api.ActionUnchanged
 				p.document.Applied, p.document.Generation = old.Applied, old.Generation
 			}
@@ -305,4 +307,18 @@ func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
 		})
 	}
 	return all, nil
+}
+
+// UnreadablePolicies names the stored documents that this version cannot read, sorted.
+func (m *Manager) UnreadablePolicies() []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var names []string
+	for name, d := range m.documents {
+		if d.unreadable {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

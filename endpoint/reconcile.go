@@ -15,6 +15,8 @@ const (
 	// settling is how old a record must be before Docker's not knowing it means that Docker forgot it: networks and
 	// endpoints are listed only some time after their requests.
 	settling = 30 * time.Second
+	// gathering is how long changes are collected before they are looked at.
+	gathering = 50 * time.Millisecond
 	// round is the time between reconciliations that nothing asked for.
 	round = 5 * time.Minute
 )
@@ -42,6 +44,11 @@ func (m *Manager) Follow(ctx context.Context, changes <-chan struct{}) {
 				changes = nil
 			}
 			pause = firstRetry
+			select { // one container's start is several changes
+			case <-ctx.Done():
+				return
+			case <-time.After(gathering):
+			}
 		case <-m.kick:
 			pause = firstRetry
 		case <-timer.C:

@@ -247,8 +247,14 @@ func TestUnreadablePolicy(t *testing.T) {
 	if all, _ := w.Policies(t.Context()); len(all) != 1 || !strings.Contains(all[0].Text, "formerSelector") {
 		t.Errorf("the document is not kept: %+v", all)
 	}
+	if names := w.UnreadablePolicies(); len(names) != 1 || names[0] != "db" {
+		t.Errorf("unreadable are %v", names)
+	}
 	w.apply(only("web"))
 	w.settle()
+	if names := w.UnreadablePolicies(); len(names) != 0 {
+		t.Errorf("unreadable are %v", names)
+	}
 	if p, _ := w.kernel.program(db.Veth.Slot); verdict(p, uint32(web.Identity), 5432) != policy.Allow {
 		t.Error("the policy that was applied again is not enforced")
 	}

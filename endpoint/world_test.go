@@ -130,7 +130,7 @@ func (c closer) Close() error { c(); return nil }
 // world is a host with an engine, on which daemons live and die.
 type world struct {
 	*Manager
-	t       *testing.T
+	t       testing.TB
 	kernel  *fakeKernel
 	engine  *fakeEngine
 	leases  *fakeLeases
@@ -140,7 +140,7 @@ type world struct {
 	clockMu sync.Mutex
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, err := bolt.Open(filepath.Join(t.TempDir(), "sluice.db"), bolt.Options{})
 	if err != nil {

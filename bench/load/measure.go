@@ -1,26 +1,24 @@
 package load
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"time"
 )
 
-// The first argument of the processes that Measure starts.
-const (
-	serveArgument = "load-serve"
-	sendArgument  = "load-send"
-)
+// argument is the first argument of the process that Measure starts, a pair in JSON the second.
+const argument = "load"
 
-// readyLine is what a server says before its result.
-const readyLine = "ready\n"
+// pair is what the process does.
+type pair struct{ Server, Client Spec }
 
 // Sample is one measurement.
 type Sample struct {
@@ -48,16 +46,20 @@ func (s Sample) Lost() int64 { return int64(s.Client.Transactions) - int64(s.Ser
 // Main does what Measure wants of a process it started, and reports whether it is one. A program that calls Measure
 // calls Main first.
 func Main() bool {
-	if len(os.Args) != 3 || os.Args[1] != serveArgument && os.Args[1] != sendArgument {
+	if len(os.Args) != 3 || os.Args[1] != argument {
 		return false
 	}
 	go endWithParent()
-	result, err := child(os.Args[1], os.Args[2])
+	var p pair
+	err := json.Unmarshal([]byte(os.Args[2]), &p)
+	if err == nil {
+		var s Sample
+		if s, err = p.run(); err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(s)
+		}
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
 		os.Exit(1)
 	}
 	return true
@@ -69,21 +71,46 @@ func endWithParent() {
 	os.Exit(1)
 }
 
-func child(role, argument string) (Result, error) {
-	var s Spec
-	if err := json.Unmarshal([]byte(argument), &s); err != nil {
-		return Result{}, fmt.Errorf("read load: %w", err)
+// outcome is how a side ended.
+type outcome struct {
+	result Result
+	err    error
+}
+
+// run runs both sides on threads of their own.
+func (p pair) run() (Sample, error) {
+	debug.SetGCPercent(-1)
+	ready, served, sent := make(chan struct{}), make(chan outcome, 1), make(chan outcome, 1)
+	go func() {
+		served <- side(p.Server, func(s Spec) (Result, error) { return server(s, func() { close(ready) }) })
+	}()
+	select {
+	case o := <-served:
+		return Sample{}, fmt.Errorf("serve %s at %v: %w", p.Server.Mode, p.Server.Addr, o.err)
+	case <-ready:
 	}
-	if err := s.check(); err != nil {
-		return Result{}, err
+	before := softirqTime(p.Client.CPU)
+	go func() { sent <- side(p.Client, client) }()
+	o := <-sent
+	if o.err != nil {
+		return Sample{}, fmt.Errorf("send %s to %v: %w", p.Client.Mode, p.Client.Addr, o.err)
 	}
-	if err := settle(s); err != nil {
-		return Result{}, err
+	s := Sample{Client: o.result}
+	if o = <-served; o.err != nil {
+		return Sample{}, fmt.Errorf("serve %s at %v: %w", p.Server.Mode, p.Server.Addr, o.err)
 	}
-	if role == serveArgument {
-		return server(s, func() { fmt.Print(readyLine) })
+	s.Server, s.Softirq = o.result, softirqTime(p.Client.CPU)-before
+	return s, nil
+}
+
+func side(s Spec, work func(Spec) (Result, error)) (o outcome) {
+	if o.err = s.check(); o.err == nil {
+		o.err = settle(s)
 	}
-	return client(s)
+	if o.err == nil {
+		o.result, o.err = work(s)
+	}
+	return o
 }
 
 // Measure runs a server and a client once. The mode and duration are the client's.
@@ -91,85 +118,34 @@ func Measure(ctx context.Context, server, client Spec) (Sample, error) {
 	server.Mode, server.Duration = client.Mode, client.Duration
 	ctx, cancel := context.WithTimeout(ctx, client.Duration+2*patience)
 	defer cancel()
-	serving, err := start(ctx, serveArgument, server)
+	text, err := json.Marshal(pair{server, client})
 	if err != nil {
 		return Sample{}, err
-	}
-	defer serving.end()
-	if line, err := serving.out.ReadString('\n'); err != nil || line != readyLine {
-		return Sample{}, fmt.Errorf("serve %s at %v: %s", server.Mode, server.Addr, serving.complaint(err))
-	}
-	before := softirqTime(client.CPU)
-	sending, err := start(ctx, sendArgument, client)
-	if err != nil {
-		return Sample{}, err
-	}
-	defer sending.end()
-	var s Sample
-	if s.Client, err = sending.result(); err != nil {
-		return Sample{}, fmt.Errorf("send %s to %v: %w", client.Mode, client.Addr, err)
-	}
-	if s.Server, err = serving.result(); err != nil {
-		return Sample{}, fmt.Errorf("serve %s at %v: %w", server.Mode, server.Addr, err)
-	}
-	s.Softirq = softirqTime(client.CPU) - before
-	return s, nil
-}
-
-// process is one side of a measurement.
-type process struct {
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	out    *bufio.Reader
-	errors bytes.Buffer
-}
-
-func start(ctx context.Context, role string, s Spec) (*process, error) {
-	argument, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
+		return Sample{}, fmt.Errorf("find this program: %w", err)
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, role, string(argument))}
-	p.cmd.Stderr = &p.errors
-	// Without preemption by signals no system call is interrupted.
-	p.cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
-	out, err := p.cmd.StdoutPipe()
+	cmd := exec.CommandContext(ctx, self, argument, string(text))
+	// Neither thread ever lets go of what the scheduler of Go gave it, and no signal interrupts a system call.
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=4")
+	alive, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return Sample{}, err
 	}
-	p.out = bufio.NewReader(out)
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
+	defer alive.Close()
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if said := strings.TrimSpace(complaint.String()); err != nil && said != "" {
+		return Sample{}, errors.New(said)
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", role, err)
+	var s Sample
+	if err == nil {
+		err = json.Unmarshal(out, &s)
 	}
-	return p, nil
-}
-
-func (p *process) result() (Result, error) {
-	var r Result
-	if err := json.NewDecoder(p.out).Decode(&r); err != nil {
-		return r, fmt.Errorf("%s", p.complaint(err))
+	if err != nil {
+		return Sample{}, fmt.Errorf("measure %s: %w", client.Mode, err)
 	}
-	return r, nil
-}
-
-// complaint ends the process and returns what it said against itself, or else the cause.
-func (p *process) complaint(cause error) string {
-	p.end()
-	if said := strings.TrimSpace(p.errors.String()); said != "" {
-		return said
-	}
-	return fmt.Sprint(cause)
-}
-
-// end ends the process if it still runs; it may be called again.
-func (p *process) end() {
-	p.stdin.Close()
-	_ = p.cmd.Wait()
+	return s, nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"time"
 	"unsafe"
 
@@ -17,7 +16,6 @@ const nice = -10
 // settle makes the calling thread the one that measures: it never leaves it again, nor the CPU, nor the namespace.
 func settle(s Spec) error {
 	runtime.LockOSThread()
-	debug.SetGCPercent(-1)
 	if s.Namespace != "" {
 		fd, err := unix.Open(s.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {

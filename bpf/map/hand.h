@@ -8,6 +8,7 @@ struct hand {
 	struct packet packet;
 	struct translation translation;
 	struct container container; /* valid in the shared programs */
+	int reason;                 /* why the packet goes no further in a container's program */
 };
 
 /* Key: 0. Value: the packet that this CPU works on, with what is known of it.

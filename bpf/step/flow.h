@@ -74,10 +74,9 @@ STEP __u32 flow_timeout(__u32 flags, __u8 proto)
 
 STEP __u32 flow_tcp_flags(const struct packet *p, __u32 flags)
 {
-	if (p->tcp_flags & TCP_RST)
-		flags |= FLOW_RESET;
-	if (p->tcp_flags & TCP_FIN)
-		flags |= p->reply ? FLOW_FIN_RESPONDER : FLOW_FIN_INITIATOR;
+	/* By shifts: every branch doubles what the verifier walks. */
+	flags |= (p->tcp_flags & TCP_RST) * (FLOW_RESET / TCP_RST);
+	flags |= (p->tcp_flags & TCP_FIN) * FLOW_FIN_INITIATOR << (p->reply & 1);
 	if (!p->reply && flags & FLOW_REPLIED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK)
 		flags |= FLOW_ESTABLISHED;
 	return flags;

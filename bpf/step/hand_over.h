@@ -28,11 +28,14 @@ STEP struct hand *hand_take(struct __sk_buff *skb, __u8 direction)
 	return h;
 }
 
-/* Lets a shared program go on. Returns only if it is missing. */
-STEP void hand_over(struct __sk_buff *skb, struct hand *h, __u32 to)
+/* Tells the shared programs whose the packet is. */
+RARE int hand_fill(struct hand *h)
 {
-	struct container *c = &h->container;
+	struct container *c;
 
+	if (!h)
+		return 0;
+	c = &h->container;
 	c->mac = CONTAINER_MAC;
 	c->host_mac = HOST_MAC;
 	ip_from_constant(&c->address6, &ADDRESS6);
@@ -50,5 +53,12 @@ STEP void hand_over(struct __sk_buff *skb, struct hand *h, __u32 to)
 	c->ipv6 = FEATURE_IPV6;
 	c->internal = FEATURE_INTERNAL;
 	c->masquerade = FEATURE_MASQUERADE;
+	return 0;
+}
+
+/* Lets a shared program go on. Returns only if it is missing. */
+STEP void hand_over(struct __sk_buff *skb, struct hand *h, __u32 to)
+{
+	hand_fill(h);
 	bpf_tail_call(skb, &shared_slots, to);
 }

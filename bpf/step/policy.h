@@ -41,6 +41,7 @@ STEP __u32 asked_icmp(const struct packet *p)
 RARE int ask_policy(struct packet *p, __u32 side)
 {
 	struct policy_input in = {};
+	const struct ip *peer;
 	__u32 port;
 
 	if (!p)
@@ -52,13 +53,9 @@ RARE int ask_policy(struct packet *p, __u32 side)
 	else
 		port = bpf_ntohs(p->reply ? p->sport : p->dport);
 	in.proto_port = (__u32)p->proto << 16 | port;
-	if (p->direction == DIRECTION_EGRESS) {
-		in.addr_hi = (__u64)bpf_ntohl(p->dst.w[0]) << 32 | bpf_ntohl(p->dst.w[1]);
-		in.addr_lo = (__u64)bpf_ntohl(p->dst.w[2]) << 32 | bpf_ntohl(p->dst.w[3]);
-	} else {
-		in.addr_hi = (__u64)bpf_ntohl(p->src.w[0]) << 32 | bpf_ntohl(p->src.w[1]);
-		in.addr_lo = (__u64)bpf_ntohl(p->src.w[2]) << 32 | bpf_ntohl(p->src.w[3]);
-	}
+	peer = p->direction == DIRECTION_EGRESS ? &p->dst : &p->src;
+	in.addr_hi = (__u64)bpf_ntohl(peer->w[0]) << 32 | bpf_ntohl(peer->w[1]);
+	in.addr_lo = (__u64)bpf_ntohl(peer->w[2]) << 32 | bpf_ntohl(peer->w[3]);
 	if (side == DIRECTION_EGRESS)
 		return FEATURE_POLICY_EGRESS ? policy_egress(&in) : VERDICT_ALLOW;
 	return FEATURE_POLICY_INGRESS ? policy_ingress(&in) : VERDICT_ALLOW;

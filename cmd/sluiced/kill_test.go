@@ -204,15 +204,20 @@ func (h *host) once(method string, request any) error {
 	return err
 }
 
-// churn lets a container come and go and a policy change, until something fails because the daemon was killed.
-func (h *host) churn(endpoint string, round int) error {
-	if _, err := h.attach(endpoint, fmt.Sprintf("temp-%d", round)); err != nil {
-		return err
+// churn lets containers come and go and a policy change until the daemon is killed. It returns the endpoint that was
+// under way, and what failed.
+func (h *host) churn(round int) (endpoint string, err error) {
+	for i := 0; ; i++ {
+		endpoint = fmt.Sprintf("ee%030x%032x", 100+round, i)
+		if _, err = h.attach(endpoint, fmt.Sprintf("temp-%d", round)); err == nil {
+			if err = h.apply(h.t.Context(), round+i); err == nil {
+				err = h.detach(endpoint, h.once)
+			}
+		}
+		if err != nil {
+			return endpoint, err
+		}
 	}
-	if err := h.apply(h.t.Context(), round); err != nil {
-		return err
-	}
-	return h.detach(endpoint, h.once)
 }
 
 // apply changes the policy of the server; its client stays allowed.
@@ -228,8 +233,7 @@ spec:
   - fromEndpoints: [{matchLabels: {app: temp}}]
     toPorts: [{ports: [{port: "%d", protocol: TCP}]}]
 `, 8000+round)
-	change, err := h.control.ApplyPolicies(ctx, api.ApplyRequest{Sources: []api.PolicySource{{Source: "kill.yaml", Text: text}}})
-	_ = change
+	_, err := h.control.ApplyPolicies(ctx, api.ApplyRequest{Sources: []api.PolicySource{{Source: "kill.yaml", Text: text}}})
 	return err
 }
 
@@ -258,14 +262,16 @@ func TestPrivilegedKills(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, seed))
 	lost := 0
 	for round := range kills {
-		endpoint := fmt.Sprintf("ee%062x", 100+round)
-		done := make(chan error, 1)
-		go func() { done <- h.churn(endpoint, round) }()
-		time.Sleep(time.Duration(random.IntN(60_000)) * time.Microsecond) // the random moment
+		var endpoint string
+		var cut error
+		done := make(chan struct{})
+		go func() { endpoint, cut = h.churn(round); close(done) }()
+		time.Sleep(time.Duration(random.IntN(150_000)) * time.Microsecond) // the random moment
 		h.end(syscall.SIGKILL)
-		cut := <-done
+		<-done
+		t.Logf("round %d: %v", round, cut)
 		h.start()
-		if cut != nil && h.held[endpoint] == (netip.Prefix{}) {
+		if h.held[endpoint] == (netip.Prefix{}) {
 			lost++ // the lease of an answer that never came goes with the next reclaim
 		}
 		if err := h.detach(endpoint, h.insist); err != nil {

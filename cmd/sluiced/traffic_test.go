@@ -24,11 +24,9 @@ type sandbox struct{ *netns.Namespace }
 // container runs a container: it joins and has its interface moved in, as Docker does.
 func (h *host) container(endpoint, name string) sandbox {
 	h.t.Helper()
-	a, err := h.attach(endpoint, name)
-	if err != nil {
+	if _, err := h.attach(endpoint, name); err != nil {
 		h.t.Fatalf("start %s: %v\n%s", name, err, &h.output)
 	}
-	_ = a
 	joined, err := h.engine.call("NetworkDriver.Join", of(endpoint, map[string]any{"SandboxKey": "/run/docker/netns/" + endpoint[:12]}))
 	if err != nil {
 		h.t.Fatal(err)

@@ -36,10 +36,11 @@ func newKernelTables(l *datapath.Loader) *kernelTables {
 	}
 }
 
-// endpointsView adds the kernel's counters to the endpoints.
+// endpointsView adds what the kernel knows to the endpoints: counters, and the size of the programs.
 type endpointsView struct {
 	*endpoint.Manager
 	kernel *kernelTables
+	loader *datapath.Loader
 }
 
 func (v endpointsView) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
@@ -47,6 +48,9 @@ func (v endpointsView) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
 	for i := range all {
 		sent, received, countErr := v.kernel.slots.Get(all[i].Slot)
 		if countErr != nil {
+			return nil, countErr
+		}
+		if all[i].Program.Instructions, countErr = v.loader.Instructions(all[i].Slot); countErr != nil {
 			return nil, countErr
 		}
 		all[i].Egress.Packets, all[i].Egress.Bytes = sent.Packets, sent.Bytes
@@ -195,7 +199,7 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		}
 		s.Checks = append(s.Checks, c)
 	}
-	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks())
+	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies())
 	for _, c := range s.Checks {
 		if !c.OK {
 			s.State = "degraded"
@@ -213,6 +217,14 @@ func (d *daemon) checkDocker(ctx context.Context) api.Check {
 		return api.Check{Name: "docker", Detail: err.Error() + "; start Docker, or name its socket with --docker"}
 	}
 	return api.Check{Name: "docker", OK: true, Detail: v}
+}
+
+func (d *daemon) checkPolicies() api.Check {
+	if unreadable := d.manager.UnreadablePolicies(); len(unreadable) > 0 {
+		return api.Check{Name: "policies", Detail: "stored by another version and not readable: " + strings.Join(unreadable, ", ") +
+			"; whom they select is closed until they are applied again or deleted"}
+	}
+	return api.Check{Name: "policies", OK: true, Detail: "all readable"}
 }
 
 func (d *daemon) checkUplinks() api.Check {
