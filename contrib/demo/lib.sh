@@ -1,21 +1,29 @@
-# lib.sh: what run.sh and stop.sh share: names, places, and how to say and wait.
+# lib.sh: what run.sh and stop.sh share: names, places, and how to say, start, wait and end.
 # shellcheck shell=bash
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 run=$root/.run               # pid files, logs, state: all that make stop forgets
 export PATH=$root/bin:$PATH:/usr/sbin:/sbin
 containers=(demo-web demo-api demo-db)
+mark=demo=sluice             # the label of what is ours: a user's own demo-web is none of it
 network=demo
 image=sluice-demo
 port=${DEMO_PORT:-8088}      # of the host, where demo-web is published
-policies=contrib/examples/shop.yaml
+examples=contrib/examples
 policy_names=(demo-api demo-db demo-web)
 
 [ "$(id -u)" = 0 ] || { echo "this needs root: sudo make run, sudo make stop" >&2; exit 1; }
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
-fail() { printf '\n%s\n' "$*" >&2; exit 1; }
+fail() { printf '\n%s\nmake stop undoes what was done so far.\n' "$*" >&2; exit 1; }
+
+# show COMMAND...: print a command as one would type it, and run it; its output follows.
+show() {
+  printf '   $ %s\n' "$*"
+  "$@" 2>&1 | sed 's/^/   /'
+  return "${PIPESTATUS[0]}"
+}
 
 # until_ok SECONDS COMMAND...: repeat a command, quietly, until it succeeds.
 until_ok() {
@@ -25,6 +33,15 @@ until_ok() {
     [ $SECONDS -lt $end ] || return 1
     sleep 0.1
   done
+}
+
+# launch NAME COMMAND...: start a process of our own in the background. It writes its pid file itself before it begins,
+# so that however this script ends, make stop finds it.
+launch() {
+  local name=$1
+  shift
+  # shellcheck disable=SC2016 # for the inner shell
+  setsid sh -c 'echo $$ >"$0"; exec "$@"' "$run/$name.pid" "$@" </dev/null >>"$run/$name.log" 2>&1 &
 }
 
 # ours NAME: the process of a pid file, if it still runs and is what it was.
@@ -38,12 +55,22 @@ end() {
   local pid
   pid=$(ours "$1") || return 0
   kill "$pid"
-  until_ok 20 test ! -d "/proc/$pid" || kill -9 "$pid"
+  until_ok 30 test ! -d "/proc/$pid" || { kill -9 "$pid"; until_ok 5 test ! -d "/proc/$pid"; }
 }
+
+# engine: the socket of the Docker engine that the command line speaks to.
+engine() { docker context inspect -f '{{.Endpoints.docker.Host}}' 2>/dev/null || echo "${DOCKER_HOST:-unix:///var/run/docker.sock}"; }
 
 # start_daemon: start sluiced and wait until it answers.
 start_daemon() {
-  setsid sluiced --state-dir "$run/state" </dev/null >>"$run/sluiced.log" 2>&1 &
-  echo $! >"$run/sluiced.pid"
+  launch sluiced sluiced --state-dir "$run/state" --docker "$(engine)"
   until_ok 20 sluice status
+}
+
+# start_engine: start dockerd and wait until it answers. It gets neither a bridge nor iptables rules of its own: Sluice
+# needs none, and nothing of them stays behind.
+start_engine() {
+  launch dockerd dockerd -H "$(engine)" --data-root "$run/docker" --exec-root "$run/exec" \
+    --pidfile "$run/dockerd-own.pid" --bridge=none --iptables=false --ip6tables=false
+  until_ok 60 docker version
 }

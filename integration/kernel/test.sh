@@ -5,6 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 suites=("$@")
 [ $# -gt 0 ] || suites=(bookworm trixie)
+export VM_TIMEOUT=${VM_TIMEOUT:-600} # far more than it takes: other work may load the machine
 cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-/var/cache}/sluice}
 packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./bpf/... ./datapath/... ./internal/netns/... 2>/dev/null)
 modules=(veth sch_ingress cls_bpf act_bpf bridge 8021q dummy tun)
@@ -19,7 +20,7 @@ for dir in $packages; do
   mkdir -p "$payload/$name"
   CGO_ENABLED=0 go test -c -ldflags '-s -w' -o "$payload/$name/test" "$dir" || exit 1
   [ ! -d "$dir/testdata" ] || cp -r "$dir/testdata" "$payload/$name/"
-  echo "echo '# $name'; (cd $name && ./test -test.run '^TestPrivileged' -test.short -test.timeout 240s) || failed=1" >>"$payload/run"
+  echo "echo '# $name'; (cd $name && ./test -test.run '^TestPrivileged' -test.short -test.timeout 500s) || failed=1" >>"$payload/run"
 done
 echo 'exit $failed' >>"$payload/run"
 chmod +x "$payload/run"
