@@ -51,10 +51,12 @@ type row struct {
 	Gated  bool    `json:"gated"`
 	Note   string  `json:"note,omitempty"`
 	N      int     `json:"n"`
+	// Incomplete: less was measured than the gate is about, so that it cannot be passed.
+	Incomplete bool `json:"incomplete,omitempty"`
 }
 
 // missed says whether the gate is missed.
-func (r row) missed() bool { return r.Gated && !(r.Judged <= r.Gate) }
+func (r row) missed() bool { return r.Gated && (r.Incomplete || !(r.Judged <= r.Gate)) }
 
 // trafficRows judges what was measured in rounds.
 func trafficRows(all samples) []row {
@@ -86,6 +88,9 @@ func regenerationRow(measure string, wall, each []float64, atMost float64) row {
 func swapsRow(s swapResult) row {
 	r := valueRow(fmt.Sprintf("packets lost in %d program swaps", s.swaps), "", []float64{math.Abs(float64(s.lost()))}, 0)
 	r.Note = fmt.Sprintf("the devices sent %d and received %d; %d datagrams did not arrive", s.sent, s.received, s.datagram)
+	if r.Incomplete = s.swaps < s.wanted; r.Incomplete {
+		r.Note += fmt.Sprintf("; the time was over before %d swaps", s.wanted)
+	}
 	return r
 }
 

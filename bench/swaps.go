@@ -24,7 +24,7 @@ const (
 
 // swapResult is what became of packets while programs were swapped.
 type swapResult struct {
-	swaps            int
+	wanted, swaps    int
 	sent, received   uint64 // by the devices of both containers
 	stalls, datagram int64  // bursts without answer, datagrams that did not arrive
 }
@@ -51,7 +51,7 @@ func (s *scene) measureSwaps(ctx context.Context, o options) (swapResult, error)
 	if err != nil {
 		return swapResult{}, err
 	}
-	var r swapResult
+	r := swapResult{wanted: wanted}
 	swapping := make(chan error, 1)
 	var ended atomic.Bool
 	go func() {

@@ -43,6 +43,9 @@ RARE int add_ethernet(struct __sk_buff *skb)
 /* To the container, whose own ingress judges it as coming from the world. */
 STEP int enter(struct __sk_buff *skb, struct packet *p, __u32 slot)
 {
+	if (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST))
+		p->news = 1;
+	trace(skb, p);
 	skb->cb[0] = ORIGIN_UPLINK;
 	skb->cb[1] = IDENTITY_WORLD;
 	skb->cb[2] = 0;

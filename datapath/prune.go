@@ -107,7 +107,7 @@ func (l *Loader) Prune(owned func(slot uint32) bool) error {
 	return errors.Join(append(errs, l.maps.prune(sync.OnceValues(l.mapsInSlots)))...)
 }
 
-// mapsInSlots are the maps that the programs in the slots use.
+// mapsInSlots are the maps that the programs in the slots use, and no packet is in a program any more that used others.
 func (l *Loader) mapsInSlots() (map[ebpf.MapID]bool, error) {
 	used := map[ebpf.MapID]bool{}
 	for _, array := range []string{egressSlots, ingressSlots} {
@@ -122,7 +122,7 @@ func (l *Loader) mapsInSlots() (map[ebpf.MapID]bool, error) {
 			}
 		}
 	}
-	return used, nil
+	return used, l.Settle()
 }
 
 func mapsOf(id ebpf.ProgramID) ([]ebpf.MapID, error) {

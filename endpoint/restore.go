@@ -32,7 +32,9 @@ func (m *Manager) Restore(ctx context.Context) error {
 		func(ctx context.Context) error { return m.restoreIdentities(ctx, records) },
 		m.dropOrphans, m.adopt,
 		func(context.Context) error { return m.setGateways() },
-		m.regenerateRestored, m.pruneAddresses, m.syncPorts, m.finishRelabels,
+		m.regenerateRestored,
+		func(context.Context) error { return m.Programs.Prune(func(uint32) bool { return true }) }, // what only replaced programs used
+		m.pruneAddresses, m.syncPorts, m.finishRelabels,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 )
 
 // killsEnv is how often random-kills kills; CI's few show that the scenario works, a hundred that the daemon does.
-const killsEnv = "SLUICE_TEST_KILLS"
+const killsEnv = "SLUICE_KILLS"
 
 // randomKills starts and removes containers, and kills the daemon (every fourth time the engine) at a random moment of
 // it: random-kills NETWORK. With -engine before the network it kills the engine every time. Afterwards both run.

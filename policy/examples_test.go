@@ -90,7 +90,11 @@ func TestExampleFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range more {
+	compose, err := filepath.Glob("../contrib/examples/compose/*/policies.yaml")
+	if err != nil || len(compose) == 0 {
+		t.Fatalf("found %v, %v", compose, err)
+	}
+	for _, file := range append(more, compose...) {
 		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(apiVersion)) {
 			files = append(files, file)
 		}

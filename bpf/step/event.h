@@ -88,14 +88,20 @@ STEP __u32 observed(void)
 	return flags ? *flags : 0;
 }
 
-/* A packet that passes: counts it, and traces it if it says something new about its flow. */
+/* Tells of a packet that says something new about its flow, if somebody listens. */
+STEP void trace(struct __sk_buff *skb, struct packet *p)
+{
+	if (unlikely(p->news) && observed() & OBSERVER_TRACES)
+		tell(skb, p, EVENT_TRACE, DROP_NONE);
+}
+
+/* A packet that a container's program or a shared one lets pass: counts it, and traces it. */
 STEP void pass(struct __sk_buff *skb, struct packet *p)
 {
 	if (unlikely(p->refused))
 		return;
 	count_forwarded(p->slot, p->direction, skb->len);
-	if (unlikely(p->news) && observed() & OBSERVER_TRACES)
-		tell(skb, p, EVENT_TRACE, DROP_NONE);
+	trace(skb, p);
 }
 
 /* The end of a packet: counts, tells unless it is noise that every container makes, and drops it. */

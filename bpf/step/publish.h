@@ -47,8 +47,10 @@ STEP int publish_known(struct packet *p, struct destination *d)
 	e = nat_endpoint(n);
 	if (!e)
 		return 0;
-	if (n->last != now())
+	if (n->last != now()) {
 		n->last = now();
+		p->news = 1;
+	}
 	destination_set(d, &n->addr, n->port, n->flags, e);
 	return 1;
 }

@@ -21,6 +21,7 @@ type fakeEngine struct {
 	t       *testing.T
 	plugin  *http.Client
 	mu      sync.Mutex
+	silent  chan struct{}     // closed when the engine answers (again)
 	network string            // id, empty: none
 	names   map[string]string // endpoint id → name of the container
 }
@@ -30,13 +31,14 @@ var apiVersion = regexp.MustCompile(`^/v1\.[0-9]+`)
 // newFakeEngine listens on the engine's socket, and calls the plugin on its.
 func newFakeEngine(t *testing.T, socket, plugin string) *fakeEngine {
 	t.Helper()
-	e := &fakeEngine{t: t, names: map[string]string{}, plugin: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	e := &fakeEngine{t: t, silent: make(chan struct{}), names: map[string]string{}, plugin: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", plugin)
 		},
 	}}}
+	close(e.silent)
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +53,11 @@ func newFakeEngine(t *testing.T, socket, plugin string) *fakeEngine {
 
 func (e *fakeEngine) serve(w http.ResponseWriter, r *http.Request) {
 	path := apiVersion.ReplaceAllString(r.URL.Path, "")
+	select {
+	case <-e.answering():
+	case <-r.Context().Done():
+		return
+	}
 	w.Header().Set("Api-Version", "1.41")
 	w.Header().Set("Content-Type", "application/json")
 	switch {
@@ -92,6 +99,21 @@ func (e *fakeEngine) serve(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewEncoder(w).Encode(answer); err != nil && r.Context().Err() == nil {
 		e.t.Errorf("answer %s: %v", path, err)
 	}
+}
+
+// silence makes the engine take requests and not answer, until the function that it returns is called.
+func (e *fakeEngine) silence() (end func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.silent = make(chan struct{})
+	return sync.OnceFunc(func() { close(e.answering()) })
+}
+
+// answering is closed while the engine answers.
+func (e *fakeEngine) answering() chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.silent
 }
 
 // list makes the engine list an endpoint of a container, or no longer with an empty name.

@@ -30,6 +30,7 @@ const killsEnv = "SLUICE_KILLS"
 type host struct {
 	t       *testing.T
 	dir     string
+	cgroup  string
 	engine  *fakeEngine
 	binary  string
 	daemon  *exec.Cmd
@@ -45,7 +46,7 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &host{t: t, dir: dir, binary: filepath.Join(t.TempDir(), "sluiced"), held: map[string]netip.Prefix{}}
+	h := &host{t: t, dir: dir, cgroup: cgroup(t), binary: filepath.Join(t.TempDir(), "sluiced"), held: map[string]netip.Prefix{}}
 	build := exec.Command("go", "build", "-o", h.binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -60,18 +61,26 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
+// command is a daemon on the host's directories.
+func (h *host) command() *exec.Cmd {
+	h.t.Helper()
+	cmd := exec.Command(h.binary, "--run-dir", h.dir+"/run", "--plugin-dir", h.dir+"/plugins", "--state-dir", h.dir+"/state",
+		"--pin-dir", netns.BPFDir+"/kill", "--docker", "unix://"+h.dir+"/docker.sock", "--link-prefix", "slk", "--flows", "1024",
+		"--slots", "64", "--pool", "1", "--cgroup", h.cgroup)
+	return cmd
+}
+
 // start starts the daemon and waits until it serves.
 func (h *host) start() {
 	h.t.Helper()
 	h.output.Reset()
-	h.daemon = exec.Command(h.binary, "--run-dir", h.dir+"/run", "--plugin-dir", h.dir+"/plugins", "--state-dir", h.dir+"/state",
-		"--pin-dir", netns.BPFDir+"/kill", "--docker", "unix://"+h.dir+"/docker.sock", "--link-prefix", "slk", "--flows", "1024",
-		"--slots", "64", "--pool", "1", "--cgroup", cgroup(h.t))
+	h.daemon = h.command()
 	h.daemon.Stdout, h.daemon.Stderr = &h.output, &h.output
-	h.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := h.daemon.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	daemon := h.daemon
+	h.t.Cleanup(func() { _ = daemon.Process.Kill() })
 	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
 	defer cancel()
 	for {
@@ -170,7 +179,7 @@ func (h *host) attach(endpoint, name string) (a answer, err error) {
 		return a, err
 	}
 	h.engine.list(endpoint, name)
-	if a, err = h.engine.call("NetworkDriver.Join", of(endpoint, map[string]any{"SandboxKey": "/run/docker/netns/" + endpoint[:12]})); err != nil {
+	if a, err = h.engine.call("NetworkDriver.Join", of(endpoint, map[string]any{"SandboxKey": "/run/docker/netns/" + endpoint})); err != nil {
 		return a, err
 	}
 	_, err = h.engine.call("NetworkDriver.ProgramExternalConnectivity", of(endpoint, map[string]any{"Options": map[string]any{
@@ -233,7 +242,8 @@ spec:
   - fromEndpoints: [{matchLabels: {app: temp}}]
     toPorts: [{ports: [{port: "%d", protocol: TCP}]}]
 `, 8000+round)
-	_, err := h.control.ApplyPolicies(ctx, api.ApplyRequest{Sources: []api.PolicySource{{Source: "kill.yaml", Text: text}}})
+	_, err := h.control.ApplyPolicies(ctx, api.ApplyRequest{
+		Sources: []api.PolicySource{{Source: "kill.yaml", Text: text}}, Waiting: api.Waiting{Wait: true}})
 	return err
 }
 

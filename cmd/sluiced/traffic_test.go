@@ -27,7 +27,7 @@ func (h *host) container(endpoint, name string) sandbox {
 	if _, err := h.attach(endpoint, name); err != nil {
 		h.t.Fatalf("start %s: %v\n%s", name, err, &h.output)
 	}
-	joined, err := h.engine.call("NetworkDriver.Join", of(endpoint, map[string]any{"SandboxKey": "/run/docker/netns/" + endpoint[:12]}))
+	joined, err := h.engine.call("NetworkDriver.Join", of(endpoint, map[string]any{"SandboxKey": "/run/docker/netns/" + endpoint}))
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ privileged='^TestPrivileged'
 
 # Packages of the packet tier; the privileged tests of all others but integration are the netns tier.
 packet_packages() { go list ./... | grep -E '/(bpf|datapath)(/|$)' | grep -v '/datapath/link'; }
-netns_packages() { go list ./... | grep -vE '/integration(/|$)|/bench' | grep -vxF "$(packet_packages)"; }
+netns_packages() { go list ./... | grep -vE '/integration(/|$)' | grep -vxF "$(packet_packages)"; }
 
 # Each need_TIER prints why the tier cannot run here, or nothing.
 need_root() { [ "$(id -u)" = 0 ] || echo "needs root"; }

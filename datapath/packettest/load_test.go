@@ -10,8 +10,9 @@ import (
 // switches are all features of bpf/abi/config.h.
 var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
 
-// insnsMax is how long a container's program may be, in instructions as the kernel runs them, with everything on.
-const insnsMax = 5500
+// verifiedMax is how many instructions the verifier may walk for a container's program, without policies: a replacement
+// takes 1.3 µs for each.
+var verifiedMax = map[string]uint32{"closed": 600, "plain": 3500, "everything": 4000}
 
 // Every combination of features loads. A short run, such as that on an emulated machine, tries only those in which at
 // most one is on, or at most one is off.
@@ -54,8 +55,9 @@ func TestPrivilegedProgramSize(t *testing.T) {
 			}
 			verified, _ := info.VerifiedInstructions()
 			t.Logf("%s, %s: %d instructions, %d verified", about, name, len(insns), verified)
-			if len(insns) > insnsMax {
-				t.Errorf("%s, %s: %d instructions, want at most %d", about, name, len(insns), insnsMax)
+			// Older verifiers walk more; the size of a load is held on this one.
+			if verified > verifiedMax[about] && !testing.Short() {
+				t.Errorf("%s, %s: %d instructions verified, want at most %d", about, name, verified, verifiedMax[about])
 			}
 		}
 	}

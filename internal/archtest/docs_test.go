@@ -53,7 +53,7 @@ func TestDocumentsLink(t *testing.T) {
 	for name, text := range all {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			path, anchor, _ := strings.Cut(m[1], "#")
-			if strings.Contains(path, "://") {
+			if strings.Contains(path, "://") || path == "performance.svg" { // make bench draws it
 				continue
 			}
 			target := name
@@ -123,6 +123,31 @@ func TestEveryDocumentIsIndexed(t *testing.T) {
 		}
 		if !strings.Contains(index, "]("+filepath.ToSlash(rel)+")") {
 			t.Errorf("docs/README.md does not link to %s", rel)
+		}
+	}
+}
+
+// TestDependenciesAreExplained: docs/dependencies.md has a line for each direct dependency, and no other.
+func TestDependenciesAreExplained(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+		direct[m[1]] = true
+	}
+	text := documents(t)[filepath.Join("docs", "dependencies.md")]
+	explained := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\| .").FindAllStringSubmatch(text, -1) {
+		explained[m[1]] = true
+		if !direct[m[1]] {
+			t.Errorf("docs/dependencies.md explains %s, which go.mod does not require", m[1])
+		}
+	}
+	for m := range direct {
+		if !explained[m] {
+			t.Errorf("docs/dependencies.md does not explain %s", m)
 		}
 	}
 }

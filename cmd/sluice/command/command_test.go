@@ -156,12 +156,12 @@ func TestExitCodes(t *testing.T) {
 		{"regenerate nothing", nil, []string{"endpoint", "regenerate"}, exitUsage, "name endpoints, or --all"},
 		{"regenerate both", nil, []string{"endpoint", "regenerate", "web", "--all"}, exitUsage, "name endpoints, or --all"},
 		{"delete nothing", nil, []string{"policy", "delete"}, exitUsage, "name policies, or -f, or --all"},
-		{"log level", nil, []string{"log", "level", "set", "loud"}, exitUsage, `invalid argument "loud"`},
+		{"log level", nil, []string{"log", "level", "set", "loud"}, exitUsage, `there is no level "loud", only`},
 		{"monitor port", nil, []string{"monitor", "--port", "70000"}, exitUsage, "ports go from 1 to 65535"},
 		{"monitor address", nil, []string{"monitor", "--address", "300.1.1.1"}, exitUsage, "neither an address nor a CIDR"},
 		{"monitor negative", nil, []string{"monitor", "--last", "-1"}, exitUsage, "cannot be negative"},
 		{"missing file", nil, []string{"policy", "apply", "-f", "/nonexistent.yaml"}, exitRefused, "/nonexistent.yaml: no such file"},
-		{"completion", nil, []string{"completion", "tcsh"}, exitUsage, `invalid argument "tcsh"`},
+		{"completion", nil, []string{"completion", "tcsh"}, exitUsage, `there is no shell "tcsh", only bash, zsh, fish`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.fake == nil {

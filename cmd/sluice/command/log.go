@@ -27,7 +27,7 @@ func (a *app) log() *cobra.Command {
 		Use:     "set error|warning|info|debug|trace",
 		Short:   "Change the daemon's log level until it is restarted",
 		Example: `  sluice log level set debug`,
-		Args:    cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:    oneOf("level", logLevels...),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.client().SetLogLevel(cmd.Context(), args[0])
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,13 +154,35 @@ func missingSubcommand(cmd *cobra.Command, args []string) error {
 		}
 	}
 	if len(args) == 0 {
-		return usageError{fmt.Errorf("%s: say what to do: %s", cmd.CommandPath(), strings.Join(verbs, ", "))}
+		return usageError{fmt.Errorf("%s: say what to do: %s", path(cmd), strings.Join(verbs, ", "))}
 	}
 	cmd.SuggestionsMinimumDistance = 1
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return usageError{fmt.Errorf("%s: there is no %q; did you mean %s?", cmd.CommandPath(), args[0], strings.Join(near, " or "))}
+		return usageError{fmt.Errorf("%s: there is no %q; did you mean %s?", path(cmd), args[0], strings.Join(near, " or "))}
 	}
-	return usageError{fmt.Errorf("%s: there is no %q, only %s", cmd.CommandPath(), args[0], strings.Join(verbs, ", "))}
+	return usageError{fmt.Errorf("%s: there is no %q, only %s", path(cmd), args[0], strings.Join(verbs, ", "))}
+}
+
+// path returns the words that lead to a command; errors begin with the tool's name already.
+func path(cmd *cobra.Command) string {
+	if !cmd.HasParent() {
+		return "command"
+	}
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
+
+// oneOf demands one argument out of a few, called noun.
+func oneOf(noun string, valid ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		all := strings.Join(valid, ", ")
+		switch {
+		case len(args) != 1:
+			return usageError{fmt.Errorf("name one %s: %s", noun, all)}
+		case !slices.Contains(valid, args[0]):
+			return usageError{fmt.Errorf("there is no %s %q, only %s", noun, args[0], all)}
+		}
+		return nil
+	}
 }
 
 // client returns a client of the daemon that the flags name.
