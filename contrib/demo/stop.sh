@@ -31,4 +31,4 @@ if [ -e "$run/sluiced.pid" ]; then
 fi
 findmnt -rno TARGET | grep -F "$run/" | sort -r | xargs -r umount -l
 rm -rf "$run"
-echo "stopped: containers, network, engine and daemon of make run are gone"
+echo "stopped: everything that make run made or started is gone"
