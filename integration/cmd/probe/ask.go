@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sort"
 	"strings"
 	"syscall"
@@ -149,12 +151,23 @@ func dontFragment(c syscall.Conn) error {
 func askHTTP(args []string, out io.Writer) error {
 	f := flags("http")
 	limit := f.Duration("w", defaultWait, "time limit")
+	socket := f.String("unix", "", "socket to ask instead of the URL's host")
+	post := f.String("post", "", "body to POST, or @FILE")
 	args, err := parse(f, args, 1)
 	if err != nil {
 		return err
 	}
+	req, err := httpRequest(args[0], *post, isSet(f, "post"))
+	if err != nil {
+		return err
+	}
 	client := http.Client{Timeout: *limit}
-	resp, err := client.Get(args[0])
+	if *socket != "" {
+		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", *socket)
+		}}
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -165,6 +178,26 @@ func askHTTP(args []string, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "ok %d %s", resp.StatusCode, body)
 	return nil
+}
+
+// httpRequest asks for a page, or posts a body; @FILE is the file's content.
+func httpRequest(url, body string, post bool) (*http.Request, error) {
+	if !post {
+		return http.NewRequest(http.MethodGet, url, nil)
+	}
+	if name, ok := strings.CutPrefix(body, "@"); ok {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		body = string(data)
+	}
+	return http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+}
+
+func isSet(f *flag.FlagSet, name string) (set bool) {
+	f.Visit(func(g *flag.Flag) { set = set || g.Name == name })
+	return set
 }
 
 // dial connects with one deadline for everything that follows.

@@ -59,6 +59,9 @@ func TestAsk(t *testing.T) {
 		{"udp of a size", []string{"udp", "-size", "4000", udp}, "ok 4000 bytes"},
 		{"udp refused", []string{"udp", freePort(t, "udp")}, "refused"},
 		{"http", []string{"http", "http://" + web + "/path"}, "ok 200 srv saw"},
+		{"http with a body", []string{"http", "-post", "{}", "http://" + web + "/path"}, "ok 200 srv saw"},
+		{"http with a file that is missing", []string{"http", "-post", "@/missing", "http://" + web}, "error: open /missing"},
+		{"http by a socket that is missing", []string{"http", "-unix", "/missing", "http://" + web}, "error: "},
 		{"no argument", []string{"tcp"}, "error: tcp: want 1 arguments, got 0"},
 		{"unknown flag", []string{"udp", "-x", udp}, "error: "},
 	}
