@@ -195,10 +195,10 @@ out:
 	return give_up(skb, h, reason);
 }
 
-/* A packet of a flow of which the sender's program saw that this one has allowed it: nothing is left to judge. */
+/* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
 STEP int allowed_before(struct __sk_buff *skb)
 {
-	return skb->cb[0] == ORIGIN_CONTAINER && skb->cb[3] == REVISION;
+	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == REVISION;
 }
 
 /* What the container is sent. */

@@ -40,8 +40,8 @@ RARE int add_ethernet(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto), 0) ? DROP_REWRITE : 0;
 }
 
-/* To the container, whose own ingress judges it as coming from the world. */
-STEP int enter(struct __sk_buff *skb, struct packet *p, __u32 slot)
+/* To the container, whose own ingress judges it as coming from the world, unless it did. */
+STEP int enter(struct __sk_buff *skb, struct packet *p, const struct destination *d)
 {
 	if (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST))
 		p->news = 1;
@@ -49,9 +49,9 @@ STEP int enter(struct __sk_buff *skb, struct packet *p, __u32 slot)
 	skb->cb[0] = ORIGIN_UPLINK;
 	skb->cb[1] = IDENTITY_WORLD;
 	skb->cb[2] = 0;
-	skb->cb[3] = 0;
+	skb->cb[3] = d->allowed;
 	skb->cb[4] = 0;
-	bpf_tail_call(skb, &ingress_slots, slot);
+	bpf_tail_call(skb, &ingress_slots, d->slot);
 	return drop(skb, p, DROP_NO_SLOT);
 }
 
@@ -83,7 +83,7 @@ int from_uplink(struct __sk_buff *skb)
 	}
 	if (reason)
 		return drop(skb, &p, reason);
-	return enter(skb, &p, d.slot);
+	return enter(skb, &p, &d);
 }
 
 /* What leaves needs nothing: it keeps the hook, so that a later version needs no new attachment. */

@@ -15,6 +15,8 @@ type Programs interface {
 	Replace(ctx context.Context, p datapath.Program) error
 	// Clear empties the slots: everything is dropped. Clearing an empty slot succeeds.
 	Clear(slot uint32) error
+	// Settle returns when no packet is in a program any more that was replaced before the call.
+	Settle() error
 	// Loaded returns the fingerprint (datapath.Program.Fingerprint) of what runs in every slot that is not empty, for
 	// adoption; datapath.Mixed, which is no program's, where a replacement was cut short.
 	Loaded() (map[uint32]string, error)

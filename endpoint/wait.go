@@ -131,12 +131,12 @@ func (m *Manager) Wait(ctx context.Context, generation uint64) ([]api.Regenerati
 		for _, p := range r.passes {
 			if p.from < generation && generation <= p.to {
 				r.state.Unlock()
-				return p.results, nil
+				return p.results, m.Programs.Settle()
 			}
 		}
 		r.state.Unlock()
 		if applied >= generation {
-			return nil, nil
+			return nil, m.Programs.Settle()
 		}
 		m.requestRegeneration()
 		select {

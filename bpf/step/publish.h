@@ -18,6 +18,7 @@ struct destination {
 	__u16 nat;      /* enum nat_flags: how it got here */
 	__u32 slot;
 	__u32 found;    /* 0: it is not for a container */
+	__u32 allowed;  /* the container's revision that allowed the flow from the world, 0: it must judge */
 };
 
 /* Whether an address is one of the host or its containers, so that nobody outside can have it. */
@@ -86,13 +87,16 @@ STEP int routed(const struct packet *p, struct destination *d)
 }
 
 /* The flow of a packet to a frontend, with the frontend that it names. 0 or the drop reason. */
-STEP int publish_frontend_flow(struct tuple *key, struct packet *p, const struct destination *d, int client_is_lo)
+STEP int publish_frontend_flow(struct tuple *key, struct packet *p, struct destination *d, int client_is_lo)
 {
 	struct translation t = { .dnat_addr = p->dst, .dnat_port = p->dport, .flags = FLOW_DNAT };
 	struct flow *f = flow_find(key);
 
-	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply)
+	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply) {
+		if (!p->news && !p->fragment && f->ingress_peer == IDENTITY_WORLD)
+			d->allowed = f->ingress_revision;
 		return translation_merge(p, f, &t);
+	}
 	p->reply = 0;
 	return flow_enter(key, p, &t, client_is_lo ? FLOW_INITIATOR_LO : 0);
 }
@@ -119,7 +123,7 @@ STEP int publish_masquerade_flow(struct tuple *key, const struct packet *p, int 
 
 /* Sees to it that the flow table knows how p, not translated yet, is translated, since the container's programs undo
  * it. 0 or the drop reason. */
-STEP int publish_flow(struct __sk_buff *skb, struct packet *p, const struct destination *d)
+STEP int publish_flow(struct __sk_buff *skb, struct packet *p, struct destination *d)
 {
 	__be16 far = is_echo(p) ? d->port : p->sport;
 	struct tuple key = {};

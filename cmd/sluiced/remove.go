@@ -19,6 +19,9 @@ func remove(c *config, _ *logrus.Logger) error {
 	if err := d.wireSockets(context.Background()); err != nil {
 		return errors.Join(fmt.Errorf("remove: %w", err), d.close())
 	}
+	if err := d.lockPrefix(); err != nil {
+		return errors.Join(fmt.Errorf("remove: %w", err), d.close())
+	}
 	err := datapath.Remove(c.linkPrefix, c.pinDir)
 	if e := unix.Unmount(c.cgroupFallback(), unix.MNT_DETACH); e != nil && e != unix.EINVAL && e != unix.ENOENT {
 		err = errors.Join(err, fmt.Errorf("unmount %s: %w", c.cgroupFallback(), e))

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,23 +106,29 @@ func (h *host) endpoints() []api.Endpoint {
 	return all
 }
 
-// second starts another daemon on the same directories: it must refuse, and disturb nothing.
+// second starts other daemons, one on the same directories, one on its own with the same link prefix: both must refuse,
+// and disturb nothing.
 func (h *host) second() {
 	h.t.Helper()
-	before, err := netns.Snapshot(netns.BPFDir)
-	if err != nil {
-		h.t.Fatal(err)
+	look := func() ([]string, error) {
+		all, err := netns.Snapshot(netns.BPFDir)
+		return slices.DeleteFunc(all, func(line string) bool { // the pool, which the first daemon fills meanwhile
+			return strings.Contains(line, "slk") || strings.Contains(line, "/doors/") || strings.Contains(line, "/two")
+		}), err
 	}
-	out, err := h.command().CombinedOutput()
-	exit := (*exec.ExitError)(nil)
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || bytes.Count(out, []byte("\n")) != 1 || !strings.Contains(string(out), "another daemon") {
-		h.t.Errorf("a second daemon: %v, printed %q", err, out)
+	before := settled(h.t, look)
+	alike, apart := h.command(), h.command()
+	own := h.t.TempDir()
+	apart.Args = append(apart.Args, "--run-dir", own+"/run", "--plugin-dir", own+"/plugins", "--state-dir", own+"/state",
+		"--pin-dir", netns.BPFDir+"/two")
+	for want, daemon := range map[string]*exec.Cmd{"another daemon": alike, "--link-prefix": apart} {
+		out, err := daemon.CombinedOutput()
+		exit := (*exec.ExitError)(nil)
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 || bytes.Count(out, []byte("\n")) != 1 || !strings.Contains(string(out), want) {
+			h.t.Errorf("a second daemon: %v, printed %q, want %q in it", err, out, want)
+		}
 	}
-	after, err := netns.Snapshot(netns.BPFDir)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if d := difference(before, after); d != "" {
+	if d := difference(before, settled(h.t, look)); d != "" {
 		h.t.Errorf("a second daemon changed:\n%s", d)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -165,23 +166,33 @@ func (tr *transfer) end() {
 	<-tr.done
 }
 
+// settled repeats a reading of the kernel's tables until they did not change meanwhile.
+func settled[T any](t *testing.T, read func() ([]T, error)) []T {
+	t.Helper()
+	for range 50 {
+		all, err := read()
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	t.Fatal("the devices change all the time")
+	return nil
+}
+
 // links lists what the test's host has: devices without those of the pool, routes.
 func links(t *testing.T) []string {
 	t.Helper()
-	all, err := netns.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var kept []string
-	for _, line := range all {
+	for _, line := range settled(t, func() ([]string, error) { return netns.Snapshot() }) {
 		if !strings.Contains(line, "slk") {
 			kept = append(kept, line)
 		}
 	}
-	devices, err := netlink.LinkList()
-	if err != nil {
-		t.Fatal(err)
-	}
+	devices := settled(t, netlink.LinkList)
 	pairs := 0
 	for _, d := range devices {
 		if strings.HasPrefix(d.Attrs().Name, "slk") && !strings.HasPrefix(d.Attrs().Name, "slkp") {

@@ -142,6 +142,9 @@ func (d *daemon) wireDatapath(context.Context) (err error) {
 }
 
 func (d *daemon) wireLinks(ctx context.Context) (err error) {
+	if err := d.lockPrefix(); err != nil {
+		return err
+	}
 	used, err := endpoint.UsedSlots(ctx, d.store)
 	if err != nil {
 		return err
