@@ -28,7 +28,7 @@
 	X(22, NO_SLOT, "no program", "the destination's slot is empty")                                             \
 	X(23, EXTENSION, "extension header", "an IPv6 extension header or IPv4 option that is not carried")         \
 	X(24, REWRITE, "rewrite", "the kernel refused to change the packet")                                        \
-	X(25, NOT_TRACKED, "not a connection", "a TCP packet that belongs to no known connection")  \
+	X(25, NOT_TRACKED, "not a connection", "an answer, TCP or ICMP, that belongs to no known connection")  \
 	X(26, NOT_PUBLISHED, "not published", "from outside only published ports of a masqueraded container are reached")  \
 	X(27, NO_SHARED, "no shared program", "a shared program is missing")
 

@@ -29,7 +29,7 @@ const (
 	DropNoSlot          DropReason = 22 // the destination's slot is empty
 	DropExtension       DropReason = 23 // an IPv6 extension header or IPv4 option that is not carried
 	DropRewrite         DropReason = 24 // the kernel refused to change the packet
-	DropNotTracked      DropReason = 25 // a TCP packet that belongs to no known connection
+	DropNotTracked      DropReason = 25 // an answer, TCP or ICMP, that belongs to no known connection
 	DropNotPublished    DropReason = 26 // from outside only published ports of a masqueraded container are reached
 	DropNoShared        DropReason = 27 // a shared program is missing
 )
@@ -59,7 +59,7 @@ var dropTexts = map[DropReason]dropText{
 	DropNoSlot:          {"no program", "the destination's slot is empty"},
 	DropExtension:       {"extension header", "an IPv6 extension header or IPv4 option that is not carried"},
 	DropRewrite:         {"rewrite", "the kernel refused to change the packet"},
-	DropNotTracked:      {"not a connection", "a TCP packet that belongs to no known connection"},
+	DropNotTracked:      {"not a connection", "an answer, TCP or ICMP, that belongs to no known connection"},
 	DropNotPublished:    {"not published", "from outside only published ports of a masqueraded container are reached"},
 	DropNoShared:        {"no shared program", "a shared program is missing"},
 }
