@@ -208,7 +208,7 @@ out:
 /* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
 STEP int allowed_before(struct __sk_buff *skb)
 {
-	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == REVISION;
+	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
 }
 
 /* What the container is sent. */

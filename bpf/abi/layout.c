@@ -36,3 +36,5 @@ enum event_rate event_rate;
 enum policy_class policy_class;
 enum policy_verdict policy_verdict;
 enum policy_side policy_side;
+enum enforcement enforcement;
+enum judgement judgement;
