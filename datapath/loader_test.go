@@ -210,7 +210,7 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 func TestPrivilegedRevisionRange(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
-	for _, revision := range []uint32{0, abi.JudgedAudit, 1 << 31} {
+	for _, revision := range []uint32{0, abi.RevisionAudited, 1 << 31} {
 		p := sample(1)
 		p.Revision = revision
 		if err := l.Replace(context.Background(), p); !errors.Is(err, ErrRevision) {
@@ -218,7 +218,7 @@ func TestPrivilegedRevisionRange(t *testing.T) {
 		}
 	}
 	p := sample(1)
-	p.Revision, p.Publish, p.Enforcement = abi.JudgedAudit-1, tableOf(3), Learn
+	p.Revision, p.Publish, p.Enforcement = abi.RevisionAudited-1, tableOf(3), Learn
 	mustReplace(t, l, p)
 }
 

@@ -38,4 +38,4 @@ enum policy_class policy_class;
 enum policy_verdict policy_verdict;
 enum policy_side policy_side;
 enum enforcement enforcement;
-enum judgement judgement;
+enum revision_bits revision_bits;

@@ -47,9 +47,10 @@ enum shared {
 	SHARED_TRANSLATE = 3,   /* looks for a frontend, then back */
 	SHARED_NEIGHBOUR = 4,   /* ARP and neighbour discovery */
 	SHARED_RELATE = 5,      /* ICMP errors */
-	SHARED_LEAVE = 6,       /* to whatever is no container and not the host */
-	SHARED_UNTRANSLATE = 7, /* replies of a backend, into the container */
+	SHARED_ONWARD = 6,      /* judged packets that leave the host, are translated back, or are worth telling */
+	SHARED_OPEN = 7,        /* likewise, the first packet of a flow: enters it */
 	SHARED_CLOSED = 8,      /* whatever a closed container sends or is sent */
+	SHARED_DROP = 9,        /* whatever a container's program refuses */
 	SHARED_MAX = 16,
 };
 
@@ -107,7 +108,7 @@ enum flow_flags {
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
  * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
  * that it judged; it is repeated when either differs from what the program would use now. A revision may
- * have bits of enum judgement. */
+ * have bits of enum revision_bits. */
 struct flow {
 	__u32 last;             /* CLOCK_MONOTONIC_COARSE >> 30 of the last packet */
 	__u32 flags;            /* enum flow_flags */

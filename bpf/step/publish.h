@@ -95,7 +95,7 @@ STEP int publish_frontend_flow(struct tuple *key, struct packet *p, struct desti
 	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply) {
 		int reason = translation_merge(p, f, &t);
 
-		if (!p->news && !p->fragment && f->ingress_peer == IDENTITY_WORLD)
+		if (!p->fragment && f->ingress_peer == IDENTITY_WORLD && !(p->news && observed()))
 			d->allowed = f->ingress_revision; /* after the merge, which may void it */
 		return reason;
 	}

@@ -83,7 +83,7 @@ func (v kernelView) Connections(_ context.Context, yield func(api.Connection) bo
 }
 
 // judgedBits are no part of the revision.
-const judgedBits = abi.JudgedAudit | abi.JudgedLearn
+const judgedBits = abi.RevisionAudited | abi.RevisionLearned
 
 // connection shows a flow.
 func connection(f maps.Flow) api.Connection {
