@@ -66,6 +66,30 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestPrivilegedWorldCovered: ranges that cover the world leave its default to nobody, in either form.
+func TestPrivilegedWorldCovered(t *testing.T) {
+	testutil.Privileged(t)
+	at := netip.MustParseAddr
+	allow, deny := policy.Profile{{Verdict: policy.Allow, Rule: 1}}, policy.Profile{{}}
+	table := &policy.Table{
+		Defaults: [policy.Classes]policy.Profile{deny, deny, deny, {{Verdict: policy.Allow, Rule: 9}}},
+		CIDRs:    []policy.RangeProfile{{First: at("::"), Last: at("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), Profile: allow}},
+		Rules:    make([]policy.RuleRef, 9),
+	}
+	for _, limit := range []int{1 << 15, -1} {
+		f, data, err := Compile(table, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := load(t, f, data)
+		for _, a := range []string{"192.0.2.1", "2001:db8::1"} {
+			if got := ask(t, p, question{class: policy.ClassWorld, addr: at(a)}); got != 1<<8|uint32(policy.Allow) {
+				t.Errorf("limit %d: %s: answer %#x", limit, a, got)
+			}
+		}
+	}
+}
+
 func TestForms(t *testing.T) {
 	large := &policy.Table{}
 	for i := range 5000 {
