@@ -10,7 +10,7 @@ import (
 
 // Engine is an unpacked Docker engine with its command line.
 type Engine struct {
-	// Suite is the Debian suite that it comes from.
+	// Suite is the Debian suite that it comes from, or Moby.
 	Suite string
 	// Version is what dockerd says of itself, such as 20.10.24.
 	Version string
@@ -20,8 +20,15 @@ type Engine struct {
 	Plugins string
 }
 
-// Suites are the engines that the scenarios run on: the oldest supported and the newest that Debian serves.
-func Suites() []string { return []string{"bookworm", "sid"} }
+// Moby is the name of the engine that is built from its source, since it is newer than what Debian serves.
+const Moby = "moby"
+
+// newest is the Debian suite with the newest engine.
+const newest = "sid"
+
+// Suites are the engines that the scenarios run on if nobody chooses: the oldest supported and the newest that Debian
+// serves.
+func Suites() []string { return []string{"bookworm", newest} }
 
 // Cache is the folder for what tests fetch and keep: $SLUICE_CACHE, else sluice in the user's or the machine's cache.
 func Cache() string {
@@ -34,14 +41,21 @@ func Cache() string {
 	return "/var/cache/sluice"
 }
 
-// GetEngine unpacks the engine of a Debian suite, once: later calls find it in Cache.
+// GetEngine unpacks the engine of a Debian suite, or builds Moby, once: later calls find it in Cache.
 func GetEngine(suite string) (Engine, error) {
-	dir := filepath.Join(Cache(), "engines", suite)
-	script, err := filepath.Abs(filepath.Join(sourceDir(), "engine-get.sh"))
+	dir := engineDir(suite)
+	script, args := "engine-get.sh", []string{suite, dir}
+	if suite == Moby {
+		if _, err := GetEngine(newest); err != nil {
+			return Engine{}, err
+		}
+		script, args = "engine-moby.sh", []string{engineDir(newest), dir}
+	}
+	path, err := filepath.Abs(filepath.Join(sourceDir(), script))
 	if err != nil {
 		return Engine{}, err
 	}
-	if out, err := exec.Command("bash", script, suite, dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("bash", append([]string{path}, args...)...).CombinedOutput(); err != nil {
 		return Engine{}, fmt.Errorf("get engine %s: %w\n%s", suite, err, out)
 	}
 	version, err := os.ReadFile(filepath.Join(dir, "version"))
@@ -55,6 +69,8 @@ func GetEngine(suite string) (Engine, error) {
 		Plugins: filepath.Join(dir, "cli-plugins"),
 	}, nil
 }
+
+func engineDir(suite string) string { return filepath.Join(Cache(), "engines", suite) }
 
 // parseVersion takes 20.10.24 out of "Docker version 20.10.24+dfsg1, build 5d6db84".
 func parseVersion(line string) string {
