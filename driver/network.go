@@ -160,7 +160,11 @@ func (s *Server) program(ctx context.Context, r *api.ProgramExternalConnectivity
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Ports.Program(ctx, PortsRequest{NetworkID: r.NetworkID, EndpointID: r.EndpointID, Ports: ports})
+	split, err := boolOption(r.Options, optionSplit)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.Ports.Program(ctx, PortsRequest{NetworkID: r.NetworkID, EndpointID: r.EndpointID, Ports: ports, Split: split})
 }
 
 func (s *Server) revoke(ctx context.Context, r *api.RevokeExternalConnectivityRequest) (any, error) {

@@ -19,6 +19,8 @@ const (
 	optionExposed  = "com.docker.network.endpoint.exposedports"
 	optionPorts    = "com.docker.network.portmap"
 	dockerPrefix   = "com.docker.network."
+	// With engines from 28 on, true where one endpoint of the container is the way out for IPv4, another for IPv6.
+	optionSplit = "com.docker.network.driver.private.no_proxy_6to4"
 )
 
 // The bounds of sluice.mtu: 1280 is the least that IPv6 allows (RFC 8200, 5), 68 that IPv4 does (RFC 791).
