@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -83,7 +84,13 @@ func parseVersion(line string) string {
 }
 
 // Old says that the engine is older than 28: it joins before the container's process exists, and lacks --ipv4=false.
-func (e Engine) Old() bool {
-	major, _, _ := strings.Cut(e.Version, ".")
-	return len(major) == 2 && major < "28"
+func (e Engine) Old() bool { return e.before(28) }
+
+// Splits says that the engine is 29 or newer: a container's endpoints publish its ports each for one family.
+func (e Engine) Splits() bool { return !e.before(29) }
+
+func (e Engine) before(major int) bool {
+	text, _, _ := strings.Cut(e.Version, ".")
+	n, err := strconv.Atoi(text)
+	return err == nil && n < major
 }
