@@ -13,6 +13,13 @@ STEP int ip_is_v4(const struct ip *a)
 	return a->w[2] == V4_MAPPED && !(a->w[0] | a->w[1]);
 }
 
+STEP int is_loopback(const struct ip *a)
+{
+	if (ip_is_v4(a))
+		return (a->w[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !(a->w[0] | a->w[1] | a->w[2]) && a->w[3] == bpf_htonl(1);
+}
+
 STEP __u32 now(void)
 {
 	return bpf_ktime_get_coarse_ns() >> 30;
@@ -24,13 +31,16 @@ STEP int opens_connection(const struct packet *p)
 	return p->proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/* The service at (address, port) or, if host, at every address of the host; of the address's own family. */
+/* The service at (address, port) or, if host, at every address of the host; of the address's own family. Frontends of
+ * loopback addresses are for the host's own sockets (socket.bpf.c): a packet that names one is forged. */
 STEP struct service *frontend_find(const struct ip *addr, __be16 port, __u8 proto, int host)
 {
 	struct service_key key = { .addr = *addr, .port = port, .proto = proto };
 	int v4 = ip_is_v4(addr);
 	struct service *s = bpf_map_lookup_elem(&services, &key);
 
+	if (s && is_loopback(addr))
+		return NULL;
 	if (!s && host) {
 		key.addr.w[0] = key.addr.w[1] = key.addr.w[3] = 0;
 		key.addr.w[2] = v4 ? V4_MAPPED : 0;
