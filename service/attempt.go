@@ -54,7 +54,7 @@ func (a *attempt) allocate(m Mapping) error {
 		if a.Split {
 			return nil // it is for the other owner
 		}
-		return fmt.Errorf("the container has no address of the family of %s", m.HostIP)
+		return noAddress(m)
 	}
 	var last error
 	for port := range a.candidates(m, a.port(m)) {
@@ -87,13 +87,22 @@ func (a *attempt) backendsOf(m Mapping) map[netip.Addr]netip.Addr {
 			out[m.HostIP] = addr
 		}
 	}
-	if m.HostIP.IsValid() && len(out) == 0 && m.HostIP.Is6() && a.six {
-		// An IPv6 address of the host for a container that has only IPv4: the host's own sockets reach it.
+	if len(out) == 0 && a.six && m.HostIP == netip.IPv6Loopback() && m.Proto == TCP {
+		// Of a container that has only IPv4: processes of the host reach it, whose sockets are translated when they
+		// connect. Packets of IPv6 cannot become such of IPv4 and keep their source.
 		for _, addr := range a.Addrs {
 			out[m.HostIP] = addr
 		}
 	}
 	return out
+}
+
+// noAddress is the error for a host address of a family that the container has no address of.
+func noAddress(m Mapping) error {
+	if m.HostIP.Is4() {
+		return errors.New("the container has no IPv4 address: publish on an IPv6 address of the host, or attach it to a network with IPv4")
+	}
+	return errors.New("the container has no IPv6 address: publish on an IPv4 address of the host, or attach it to a network with --ipv6")
 }
 
 // port is the host port that the owner, or another one of the sandbox, has for a mapping already; 0: none.

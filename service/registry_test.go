@@ -148,7 +148,11 @@ func TestPublish(t *testing.T) {
 		{"twice the same", both, []string{"8080:80", "8080:81"}, "error: publish 8080:81/tcp: 0.0.0.0:8080/tcp: port is already allocated: to the same container"},
 		{"specific beside wildcard", both, []string{"8080:80", "127.0.0.1 8080:80"}, "error: publish 127.0.0.1:8080:80/tcp: 127.0.0.1:8080/tcp: port is already allocated: to the same container"},
 		{"range exhausted", both, []string{"6000-6000:80", "7000-7000:80"}, "error: publish 6000:80/tcp"},
-		{"no address of the family", both[1:], []string{"127.0.0.1 80:80"}, "error: publish 127.0.0.1:80:80/tcp: the container has no address of the family of 127.0.0.1"},
+		{"IPv4 host, IPv6 container", both[1:], []string{"127.0.0.1 80:80"}, "error: publish 127.0.0.1:80:80/tcp: the container has no IPv4 address: publish on an IPv6 address"},
+		{"IPv6 host, IPv4 container", both[:1], []string{"2001:db8::1 80:80"}, "error: publish [2001:db8::1]:80:80/tcp: the container has no IPv6 address: publish on an IPv4 address"},
+		{"all of IPv6, IPv4 container", both[:1], []string{":: 80:80"}, "error: publish [::]:80:80/tcp: the container has no IPv6 address"},
+		{"IPv6 loopback, IPv4 container", both[:1], []string{"::1 80:80"}, "[::1]:80/tcp > 10.0.0.2:80"},
+		{"IPv6 loopback, IPv4 container, datagrams", both[:1], []string{"::1 80:80/udp"}, "error: publish [::1]:80:80/udp: the container has no IPv6 address"},
 		{"nothing", both, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
