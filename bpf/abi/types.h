@@ -34,9 +34,10 @@ enum shared {
 	SHARED_TRANSLATE = 3,   /* looks for a frontend, then back */
 	SHARED_NEIGHBOUR = 4,   /* ARP and neighbour discovery */
 	SHARED_RELATE = 5,      /* ICMP errors */
-	SHARED_LEAVE = 6,       /* to whatever is no container and not the host */
-	SHARED_UNTRANSLATE = 7, /* replies of a backend, into the container */
+	SHARED_ONWARD = 6,      /* judged packets that leave the host, are translated back, or are worth telling */
+	SHARED_OPEN = 7,        /* likewise, the first packet of a flow: enters it */
 	SHARED_CLOSED = 8,      /* whatever a closed container sends or is sent */
+	SHARED_DROP = 9,        /* whatever a container's program refuses */
 	SHARED_MAX = 16,
 };
 

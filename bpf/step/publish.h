@@ -93,7 +93,7 @@ STEP int publish_frontend_flow(struct tuple *key, struct packet *p, struct desti
 	struct flow *f = flow_find(key);
 
 	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply) {
-		if (!p->news && !p->fragment && f->ingress_peer == IDENTITY_WORLD)
+		if (!p->fragment && f->ingress_peer == IDENTITY_WORLD && !(p->news && observed()))
 			d->allowed = f->ingress_revision;
 		return translation_merge(p, f, &t);
 	}
