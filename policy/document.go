@@ -109,6 +109,8 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 		}
 	}
 	switch kind {
+	case "":
+		d.withoutKind(n, path, version, top)
 	case kindPolicy, kindClusterwide, kindNetwork:
 		switch {
 		case version != versionOf[kind]:
@@ -124,16 +126,33 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 			return
 		}
 		d.items(n, path, kind, version)
-	case "":
-		if top && isRule(n) {
-			d.fail(n, path, "a rule without a document around it stands in a list: [{…}]")
-			return
-		}
-		d.fail(n, join(path, "kind"), "missing: a policy is a %s, a %s or a %s", kindPolicy, kindClusterwide, kindNetwork)
 	default:
 		d.fail(n, join(path, "kind"), "%s is not a policy that Sluice reads%s", shorten(kind),
 			suggest(kind, []string{kindPolicy, kindClusterwide, kindNetwork}))
 	}
+}
+
+// withoutKind reads the short form; what else lacks a kind is refused.
+func (d *reader) withoutKind(n *yaml.Node, path, version string, top bool) {
+	switch {
+	case hasKey(n, shortKey) && version == "":
+		d.short(n, path)
+	case top && isRule(n):
+		d.fail(n, path, "a rule without a document around it stands in a list: [{…}]")
+	default:
+		d.fail(n, join(path, "kind"), "missing: a policy is a %s, a %s or a %s, or a list of %s in the short form",
+			kindPolicy, kindClusterwide, kindNetwork, shortKey)
+	}
+}
+
+// hasKey tells whether a mapping has a key.
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *reader) items(n *yaml.Node, path, kind, version string) {
@@ -218,11 +237,15 @@ func (d *reader) metadata(n *yaml.Node, path string, p *Policy, kind string) {
 
 // validName refuses what is not a name.
 func (d *reader) validName(n *yaml.Node, path, s string) bool {
-	ok := isName(s)
-	if !ok {
+	if !isName(s) {
 		d.fail(n, path, "%s is not a name: letters, digits, '-', '.' and '_', at most %d", shorten(s), maxNameLength)
+		return false
 	}
-	return ok
+	if s == LabelPolicyName {
+		d.fail(n, path, whyReserved)
+		return false
+	}
+	return true
 }
 
 // isName accepts what Kubernetes accepts as a name (RFC 1123), and the underscores and capitals of projects.

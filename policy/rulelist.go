@@ -42,16 +42,7 @@ func (d *reader) ruleList(n *yaml.Node) {
 
 // isRule tells a rule without a document around it.
 func isRule(n *yaml.Node) bool {
-	rule := false
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		switch n.Content[i].Value {
-		case "kind", "apiVersion", "metadata", "spec", "specs":
-			return false
-		case "endpointSelector":
-			rule = true
-		}
-	}
-	return rule
+	return hasKey(n, "endpointSelector") && !hasKey(n, "apiVersion") && !hasKey(n, "metadata")
 }
 
 // ruleName is what a rule's labels call it, or else the file's name.
@@ -120,7 +111,7 @@ func (d *reader) ruleLabel(n *yaml.Node, path string) (key, value string, at *ya
 func fileName(file string) string {
 	base := filepath.Base(file)
 	name := strings.TrimSuffix(base, filepath.Ext(base))
-	if !isName(name) {
+	if !isName(name) || name == LabelPolicyName {
 		return ""
 	}
 	return name
