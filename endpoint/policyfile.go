@@ -21,8 +21,9 @@ type PolicyDir interface {
 	Path() string
 	// Read returns the files, sorted by name; the error wraps fs.ErrNotExist where there is no directory.
 	Read() ([]confdir.File, error)
-	// Follow calls changed with what Read returns whenever that may have changed, until the context ends.
-	Follow(ctx context.Context, changed func([]confdir.File, error))
+	// Follow calls changed with what Read returns whenever that may have changed, until the context ends, and again
+	// after a while if it was not taken.
+	Follow(ctx context.Context, changed func([]confdir.File, error) (taken bool))
 }
 
 var _ PolicyDir = (*confdir.Dir)(nil)
@@ -68,10 +69,12 @@ func (m *Manager) FollowPolicyFiles(ctx context.Context) {
 	if m.PolicyDir == nil {
 		return
 	}
-	m.PolicyDir.Follow(ctx, func(files []confdir.File, err error) {
+	m.PolicyDir.Follow(ctx, func(files []confdir.File, err error) bool {
 		if err := m.takePolicyFiles(ctx, files, err); err != nil {
-			m.Log.WithError(err).Error("take policy files: they stay as they were until the next change")
+			m.Log.WithError(err).Error("take policy files: they stay as they were, and are tried again")
+			return false
 		}
+		return true
 	})
 }
 

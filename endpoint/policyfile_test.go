@@ -35,7 +35,7 @@ func (d *fakeDir) Read() ([]confdir.File, error) {
 	return all, d.err
 }
 
-func (d *fakeDir) Follow(context.Context, func([]confdir.File, error)) {}
+func (d *fakeDir) Follow(context.Context, func([]confdir.File, error) bool) {}
 
 // named is the policy only(peer) under another name.
 func named(name, peer string) string {

@@ -78,7 +78,7 @@ func follow(t *testing.T, dir string, o Options) <-chan string {
 	told, done := make(chan string, 1000), make(chan struct{})
 	go func() {
 		defer close(done)
-		d.Follow(ctx, func(files []File, err error) { told <- describe(files, err) })
+		d.Follow(ctx, func(files []File, err error) bool { told <- describe(files, err); return true })
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return told
@@ -212,5 +212,25 @@ func TestFollowSettles(t *testing.T) {
 	case <-restless:
 	case <-time.After(longest):
 		t.Error("a restless file is never told")
+	}
+}
+
+// TestFollowAgain: what could not be taken is told again.
+func TestFollowAgain(t *testing.T) {
+	dir := t.TempDir()
+	d := New(dir, options)
+	_, _ = d.Read()
+	write(t, filepath.Join(dir, "a.yaml"), "1")
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	calls := 0
+	d.Follow(ctx, func([]File, error) bool {
+		if calls++; calls == 3 {
+			cancel()
+		}
+		return calls > 2
+	})
+	if calls != 3 {
+		t.Errorf("told %d times", calls)
 	}
 }

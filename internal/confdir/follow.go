@@ -14,8 +14,8 @@ import (
 )
 
 // Follow calls changed with what Read returns whenever that may have changed since the last Read or call, until the
-// context ends.
-func (d *Dir) Follow(ctx context.Context, changed func([]File, error)) {
+// context ends. A change that changed does not take (false) is told again after a while.
+func (d *Dir) Follow(ctx context.Context, changed func([]File, error) (taken bool)) {
 	f := &follower{Dir: d, changed: changed}
 	// Without notifications (a limit of inotify) the looks find everything, later.
 	if w, err := fsnotify.NewWatcher(); err == nil {
@@ -28,7 +28,7 @@ func (d *Dir) Follow(ctx context.Context, changed func([]File, error)) {
 // follower is one Follow.
 type follower struct {
 	*Dir
-	changed func([]File, error)
+	changed func([]File, error) bool
 	watcher *fsnotify.Watcher
 
 	pending signature // a change that has to hold still
@@ -84,8 +84,10 @@ func (f *follower) step() time.Duration {
 		f.pending = ""
 		return f.options.Settle
 	}
-	f.seen, f.pending, f.since = now, "", time.Time{}
-	f.changed(files, err)
+	f.pending, f.since = "", time.Time{}
+	if f.changed(files, err) {
+		f.seen = now
+	}
 	return f.options.Poll
 }
 
