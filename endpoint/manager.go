@@ -26,6 +26,7 @@ type Options struct {
 	Engine     Engine
 	Leases     Leases
 	Ports      Registry
+	PolicyDir  PolicyDir        // nil: there is none
 	DefaultMTU func() int       // of the uplink, for networks without sluice.mtu
 	Now        func() time.Time // the clock; nil: time.Now
 	Log        logrus.FieldLogger
@@ -65,6 +66,7 @@ type Manager struct {
 	running    map[string]*running     // by endpoint id
 	retired    []identity.ID           // one hold each, to be released when a pass has ended their use
 
+	policyFiles  policyFiles
 	regeneration regeneration
 	plans        plans                           // guarded by regeneration.mu
 	published    map[netip.Addr]datapath.Address // what the address map has of ours; guarded by regeneration.mu

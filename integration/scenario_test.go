@@ -89,6 +89,7 @@ func (p *pool) setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("STATE", s.host.StateDir())
+	env.Setenv("POLICIES", s.host.PolicyDir())
 	t := env.T()
 	env.Defer(func() {
 		failed := t.(failer).Failed()
