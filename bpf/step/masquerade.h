@@ -3,28 +3,16 @@
 #pragma once
 #include "../map/uplinks.h"
 #include "nat_port.h"
+#include "rate.h"
 #include "rewrite.h"
 #include "service.h"
 #include "unreachable.h"
+#include "wire.h"
 
 enum address_family { /* <sys/socket.h> wants a C library for the target */
 	AF_INET = 2,
 	AF_INET6 = 10,
 };
-
-/* Length of one packet on the wire without the Ethernet header: of a segment if the device is to cut it (GSO). */
-STEP __u32 wire_length(struct __sk_buff *skb, const struct packet *p)
-{
-	__u32 headers = p->l4 - p->l3;
-	__u8 offset = 0;
-
-	if (!skb->gso_size)
-		return skb->len - p->l3;
-	if (p->proto == IPPROTO_UDP)
-		return headers + sizeof(struct udphdr) + skb->gso_size;
-	bpf_skb_load_bytes(skb, p->l4 + 12, &offset, 1);
-	return headers + (offset >> 4) * 4 + skb->gso_size;
-}
 
 /* Asks the routing table, as for a packet that came in by the host-side veth. Answers BPF_FIB_LKUP_RET_…, or a negative
  * error. */
@@ -35,7 +23,7 @@ STEP long route(struct __sk_buff *skb, const struct packet *p, struct bpf_fib_lo
 	fib->l4_protocol = p->proto;
 	fib->sport = p->sport;
 	fib->dport = p->dport;
-	fib->tot_len = wire_length(skb, p);
+	fib->tot_len = segment_length(skb, p);
 	if (p->family == 4) {
 		fib->family = AF_INET;
 		fib->ipv4_src = p->src.w[3];
@@ -154,6 +142,12 @@ STEP int refuse_route(struct __sk_buff *skb, struct hand *h, long answer, __u32 
 	return -DROP_NO_ROUTE;
 }
 
+/* As rate_take. */
+RARE int rate_leave(struct __sk_buff *skb, struct packet *p, __u32 paces)
+{
+	return p ? rate_take(skb, p, paces) : 0;
+}
+
 /* Sends a packet of flow f out of the host: takes one off the hop limit, gives a forward packet the uplink's address
  * and a free port if the network masquerades (remembered in f and in the map nat), gives a reply the frontend's address,
  * asks the routing table and redirects to the next hop. f lies in the flow table; it is NULL for ICMP errors, which
@@ -179,7 +173,9 @@ RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return refuse_route(skb, h, answer, fib.mtu_result);
 	u = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
-	if (h->container.masquerade && f && !p->reply)
+	if (h->container.rate_egress && f)
+		reason = rate_leave(skb, p, u && u->flags & UPLINK_PACES);
+	if (!reason && h->container.masquerade && f && !p->reply)
 		reason = masquerade(skb, h, f, u, fib.ifindex);
 	if (!reason)
 		reason = hop(skb, p);

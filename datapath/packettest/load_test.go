@@ -8,11 +8,11 @@ import (
 )
 
 // switches are all features of bpf/abi/config.h.
-var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
+var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "RATE_EGRESS", "RATE_INGRESS"}
 
 // verifiedMax is how many instructions the verifier may walk for a container's program, without policies: a replacement
 // takes 1.3 µs for each.
-var verifiedMax = map[string]uint32{"closed": 600, "plain": 3500, "everything": 4000}
+var verifiedMax = map[string]uint32{"closed": 600, "plain": 3500, "everything": 4000, "limited": 4800}
 
 // Every combination of features loads. A short run, such as that on an emulated machine, tries only those in which at
 // most one is on, or at most one is off.
@@ -42,6 +42,7 @@ func TestPrivilegedProgramSize(t *testing.T) {
 		"closed":     {features: open, closed: true},
 		"plain":      {features: open},
 		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS")},
+		"limited":    {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "RATE_EGRESS", "RATE_INGRESS")},
 	} {
 		p := k.load(alice, o)
 		for name, program := range map[string]*ebpf.Program{"egress": p.egress, "ingress": p.ingress} {
