@@ -9,11 +9,6 @@
 #include "unreachable.h"
 #include "wire.h"
 
-enum address_family { /* <sys/socket.h> wants a C library for the target */
-	AF_INET = 2,
-	AF_INET6 = 10,
-};
-
 /* Asks the routing table, as for a packet that came in by the host-side veth. Answers BPF_FIB_LKUP_RET_…, or a negative
  * error. */
 STEP long route(struct __sk_buff *skb, const struct packet *p, struct bpf_fib_lookup *fib)

@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/datapath/obj"
 	"github.com/sluice-net/sluice/internal/abi"
 )
 
@@ -66,9 +69,6 @@ func (n *node) flood(network, addr, cc string, stop <-chan struct{}) error {
 	err := n.do(func() (err error) {
 		d := net.Dialer{Timeout: patience, Control: func(_, _ string, rc syscall.RawConn) (e error) {
 			rc.Control(func(fd uintptr) {
-				if v, _ := strconv.Atoi(os.Getenv("PACE")); v > 0 {
-					e = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, v)
-				}
 				if cc != "" {
 					e = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, cc)
 				}
@@ -99,6 +99,14 @@ func (n *node) flood(network, addr, cc string, stop <-chan struct{}) error {
 
 func TestPrivilegedExplore(t *testing.T) {
 	w := newWorld(t, map[string]any{"FEATURE_RATE_EGRESS": uint8(1), "FEATURE_RATE_INGRESS": uint8(1)})
+	if os.Getenv("SOCKOPS") != "" {
+		coll := w.collection(w.load(obj.Socket()), nil)
+		l, err := link.AttachCgroup(link.CgroupOptions{Path: inGroup(t), Attach: ebpf.AttachCGroupSockOps, Program: coll.Programs["pace"]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+	}
 	rate, _ := strconv.ParseFloat(os.Getenv("RATE"), 64)
 	burst, _ := time.ParseDuration(os.Getenv("BURST"))
 	conns, _ := strconv.Atoi(os.Getenv("CONNS"))
