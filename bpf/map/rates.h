@@ -4,7 +4,7 @@
 #include "../lib/compiler.h"
 
 /* Key: slot * 2 + enum direction (egress 0, ingress 1). Value: the limit and how much of it is used.
- * Writer: datapath writes the limit; the programs egress, ingress and shared_leave, on all processors, what is used.
+ * Writer: datapath writes the limit; the programs egress, ingress and the shared ones, on all processors, what is used.
  * Reader: the same. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -54,6 +54,7 @@ RARE int hand_fill(struct hand *h)
 	c->internal = FEATURE_INTERNAL;
 	c->masquerade = FEATURE_MASQUERADE;
 	c->rate_egress = FEATURE_RATE_EGRESS;
+	c->rate_ingress = FEATURE_RATE_INGRESS;
 	return 0;
 }
 

@@ -2,8 +2,8 @@
 /* The way out to the world. */
 #pragma once
 #include "../map/uplinks.h"
+#include "charge.h"
 #include "nat_port.h"
-#include "rate.h"
 #include "rewrite.h"
 #include "service.h"
 #include "unreachable.h"
@@ -137,12 +137,6 @@ STEP int refuse_route(struct __sk_buff *skb, struct hand *h, long answer, __u32 
 	return -DROP_NO_ROUTE;
 }
 
-/* As rate_take. */
-RARE int rate_leave(struct __sk_buff *skb, struct packet *p, __u32 paces)
-{
-	return p ? rate_take(skb, p, paces) : 0;
-}
-
 /* Sends a packet of flow f out of the host: takes one off the hop limit, gives a forward packet the uplink's address
  * and a free port if the network masquerades (remembered in f and in the map nat), gives a reply the frontend's address,
  * asks the routing table and redirects to the next hop. f lies in the flow table; it is NULL for ICMP errors, which
@@ -169,7 +163,7 @@ RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow
 		return refuse_route(skb, h, answer, fib.mtu_result);
 	u = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
 	if (h->container.rate_egress && f)
-		reason = rate_leave(skb, p, u && u->flags & UPLINK_PACES);
+		reason = rate_charge(skb, p, u && u->flags & UPLINK_PACES);
 	if (!reason && h->container.masquerade && f && !p->reply)
 		reason = masquerade(skb, h, f, u, fib.ifindex);
 	if (!reason)
