@@ -182,7 +182,8 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 			mustReplace(t, l, p)
 			egress, ingress := inSlot(t, l, egressSlots, 3), inSlot(t, l, ingressSlots, 3)
 			insns := l.container.programs[broken].spec.Instructions
-			insns[1] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
+			first := slices.IndexFunc(insns, func(in asm.Instruction) bool { return !in.IsLoadFromMap() && in.Symbol() == "" })
+			insns[first] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
 			next := p
 			next.Revision++
 			next.Egress = tableOf(4000)
