@@ -4,10 +4,13 @@
  * time. A socket that paces itself loses none. This is a help and no limit: rate_take holds the limit. */
 #pragma once
 #include <asm-generic/socket.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include "../lib/bytes.h"
 #include "../map/endpoints.h"
 #include "../map/rates.h"
 
+#define TCP_HEADER 32        /* with timestamps */
 #define PACE_NONE 0xffffffffU /* bytes in a second: as fast as it can */
 
 /* What a container with that address may send or be sent, in bits a second; 0: no limit, or no container. */
@@ -44,14 +47,23 @@ STEP void socket_ends(struct bpf_sock_ops *ctx, struct ip *local, struct ip *far
 	end_of(far, v4, &ctx->remote_ip4, ctx->remote_ip6);
 }
 
-/* The lower one of the limits at both ends, as what a socket may send of its data: the twentieth that headers take at
- * most is left out, so that nothing is lost at the limit. */
-STEP __u32 pace_of(const struct ip *local, const struct ip *far)
+/* The lower one of the limits at both ends; 0: none. */
+STEP __u64 lowest_limit(const struct ip *local, const struct ip *far)
 {
 	__u64 egress = limit_of(local, DIRECTION_EGRESS), ingress = limit_of(far, DIRECTION_INGRESS);
-	__u64 rate = egress && (egress < ingress || !ingress) ? egress : ingress;
 
-	rate = rate / 8 / 20 * 19;
+	return egress && (egress < ingress || !ingress) ? egress : ingress;
+}
+
+/* What a socket may send of its data at a limit: each segment has headers too. A little less, so that nothing is lost. */
+STEP __u32 pace_of(struct bpf_sock_ops *ctx, __u64 rate, int v4)
+{
+	__u64 mss = ctx->mss_cache, headers = (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + TCP_HEADER;
+
+	if (!mss)
+		mss = 1448;
+	rate = rate / 8 * mss / (mss + headers);
+	rate -= rate / 256;
 	return rate && rate < PACE_NONE ? rate : PACE_NONE;
 }
 
@@ -63,7 +75,7 @@ STEP void pace_socket(struct bpf_sock_ops *ctx)
 	struct ip local, far;
 
 	socket_ends(ctx, &local, &far);
-	pace = pace_of(&local, &far);
+	pace = pace_of(ctx, lowest_limit(&local, &far), ip_is_v4(&local));
 	if (bpf_getsockopt(ctx, SOL_SOCKET, SO_MAX_PACING_RATE, &was, sizeof(was)) || pace == was)
 		return;
 	if (was != PACE_NONE && !(flags & BPF_SOCK_OPS_RTT_CB_FLAG))
