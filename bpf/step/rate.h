@@ -9,6 +9,7 @@
 #include "wire.h"
 
 #define PACE_MAX (SECOND / 5)   /* how long a packet may be kept */
+#define RATE_SMALL 256            /* bytes */
 #define RATE_TELL (SECOND / 10) /* one event in this time: drops are how a limit works, not news */
 
 /* A drop that was counted and is not told. */
@@ -32,31 +33,38 @@ STEP int rate_exceeded(struct __sk_buff *skb, const struct packet *p, struct rat
 	return DROP_COUNTED;
 }
 
+/* How far the clock may be ahead for the packet to pass. Half of the burst is for what cannot wait, if others can. A small
+ * packet may go beyond the burst: so a container that sends all that it may still opens connections, acknowledges what it is
+ * sent and asks for names. */
+STEP __u64 rate_room(const struct rate *r, __u32 length, int waits)
+{
+	if (waits)
+		return r->burst / 2 + PACE_MAX;
+	return length <= RATE_SMALL ? r->burst + r->burst / 4 : r->burst;
+}
+
 /* Takes the packet out of what the container of its slot may send or be sent. The bucket may be overdrawn by one packet, so
- * that a burst shorter than a packet is one. paces: the device keeps packets until their departure time; half of the burst
- * goes at once then, and the other half stays for what cannot wait. 0 or the drop reason. */
+ * that a burst shorter than a packet is one. paces: the device keeps packets until their departure time. 0 or the drop
+ * reason. */
 STEP int rate_take(struct __sk_buff *skb, struct packet *p, __u32 paces)
 {
-	__u64 now = bpf_ktime_get_ns(), used, limit, rate, cost;
-	struct rate *r;
-	__u32 key = p->slot * 2 + p->direction;
+	__u32 key = p->slot * 2 + p->direction, length = wire_length(skb, p);
+	struct rate *r = bpf_map_lookup_elem(&rates, &key);
+	__u64 now = bpf_ktime_get_ns(), used, rate;
+	int waits = paces && can_wait(skb, p);
 
-	r = bpf_map_lookup_elem(&rates, &key);
 	if (!r)
 		return 0;
 	rate = r->bits_per_second;
 	if (!rate)
 		return 0;
-	paces = paces && can_wait(skb, p);
-	limit = paces ? r->burst / 2 + PACE_MAX : r->burst;
 	used = r->used;
 	if (used < now) /* whoever comes first begins anew */
 		__sync_val_compare_and_swap(&r->used, used, now);
-	else if (used - now > limit)
+	else if (used - now > rate_room(r, length, waits))
 		return rate_exceeded(skb, p, r, now);
-	cost = wire_length(skb, p) * 8 * SECOND / rate;
-	used = __sync_fetch_and_add(&r->used, cost);
-	if (paces && used > now + r->burst / 2)
+	used = __sync_fetch_and_add(&r->used, length * 8 * SECOND / rate);
+	if (waits && used > now + r->burst / 2)
 		bpf_skb_set_tstamp(skb, used - r->burst / 2, BPF_SKB_TSTAMP_DELIVERY_MONO);
 	return 0;
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/internal/abi"
@@ -130,6 +132,34 @@ func TestPrivilegedRateTold(t *testing.T) {
 	if e := events[0]; e.Reason != uint16(abi.DropRate) || e.Type != abi.EventDrop || e.Slot != alice.slot || e.Dst != abi.FromAddr(bob.ip4.Addr()) {
 		t.Errorf("told %+v", e)
 	}
+}
+
+// What is small has room beyond the burst, so that acknowledgements and names get through a flood.
+func TestPrivilegedRateOfSmallPackets(t *testing.T) {
+	const burst = 100 * time.Second
+	both(t, func(t *testing.T, family int) {
+		k := newKernel(t)
+		a := k.load(alice, options{features: limited})
+		k.load(bob, options{features: open})
+		there := between(alice, bob, family)
+		for _, test := range []struct {
+			length  int
+			used    time.Duration
+			verdict uint32
+		}{
+			{100, burst * 9 / 10, tcRedirect},
+			{1000, burst * 9 / 10, tcRedirect},
+			{100, burst * 11 / 10, tcRedirect},
+			{1000, burst * 11 / 10, tcDrop},
+			{100, burst * 14 / 10, tcDrop},
+		} {
+			k.limit(alice, abi.DirectionEgress, slow, burst, test.used)
+			in := there.packet(udp, &layers.UDP{SrcPort: 5000, DstPort: 80}, gopacket.Payload(make([]byte, test.length)))
+			if verdict, _ := k.run(a.egress, in, fromStack); verdict != test.verdict {
+				t.Errorf("%d bytes with %v of %v used: verdict %d, want %d", test.length, test.used, burst, verdict, test.verdict)
+			}
+		}
+	})
 }
 
 // What a policy denies uses nothing up, so that nobody spends what others may send a container.
