@@ -45,6 +45,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["compare"] = compareSnapshot
 	all["setvar"] = setVariable
 	all["random-kills"] = randomKills
+	all["session"] = runSession
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {

@@ -87,6 +87,7 @@ func (p *pool) setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("STATE", s.host.StateDir())
+	env.Setenv("ROOT", filepath.Dir(p.bin))
 	t := env.T()
 	env.Defer(func() {
 		failed := t.(failer).Failed()
