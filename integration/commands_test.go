@@ -212,11 +212,19 @@ func takeSnapshot(s *scene, _ *testscript.TestScript, _ []string) error {
 	return err
 }
 
-func compareSnapshot(s *scene, ts *testscript.TestScript, _ []string) error {
+// compareSnapshot is "compare", or "compare DURATION" for what takes longer than things usually do.
+func compareSnapshot(s *scene, ts *testscript.TestScript, args []string) error {
 	if s.taken == nil {
 		ts.Fatalf("compare without a snapshot before it")
 	}
-	return s.same(*s.taken)
+	within := settleTime
+	if len(args) > 0 {
+		var err error
+		if within, err = time.ParseDuration(args[0]); err != nil {
+			ts.Fatalf("usage: compare [DURATION]")
+		}
+	}
+	return s.same(*s.taken, within)
 }
 
 // inPath makes sure that a binary of the project exists before the first script needs it.
