@@ -92,6 +92,16 @@ enum flow_flags {
 	                             * the initiator's address in the tuple is the gateway's, its own is the responder's */
 };
 
+/* The way out of the host that the routing table gave a flow's packets. It is asked again after a tick. */
+struct route {
+	struct ip next;  /* hop; of an IPv4 one only the first word counts */
+	__u32 ifindex;   /* of the uplink */
+	__u32 mtu;       /* bytes that are known to pass */
+	__u32 tick;      /* FLOW_TICK of the answer */
+	__u16 family;    /* of next: AF_INET, AF_INET6 */
+	__u16 flags;     /* enum uplink_flags */
+};
+
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
  * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
  * that it judged; it is repeated when either differs from what the program would use now. */
@@ -108,6 +118,7 @@ struct flow {
 	__be16 snat_port;
 	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
 	__u32 tick;               /* FLOW_TICK of the moment when last was read: a clock that costs nothing to read */
+	struct route route;       /* of a container's packets to the world */
 };
 
 /* Flow.last of now, and the timeouts, count in units of 2^30 ns (1.07 s). */
@@ -128,11 +139,12 @@ struct budget {
 
 enum nat_flags {
 	NAT_SOURCE = 1 << 0,      /* masquerade: the container opened the flow, the tuple has its masquerade port */
-	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend, addr is the backend */
+	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend that has another backend by now
+	                           * or is gone; addr is the backend that it had. Go writes it. */
 };
 
-/* A translated flow: the tuple as the other end sees it (normalised) -> the container's side. A published port's
- * entry outlives its frontend; it is void when the container's veth is no longer the one of ifindex. */
+/* A translated flow: the tuple as the other end sees it (normalised) -> the container's side. It is void when the
+ * container's veth is no longer the one of ifindex. */
 struct nat {
 	struct ip addr;
 	__be16 port;

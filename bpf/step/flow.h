@@ -19,12 +19,6 @@ STEP __u32 flow_now(void)
 
 #define FLOW_TICK ((__u32)(bpf_jiffies64() >> 8)) /* 0.25 to 2.5 s */
 
-/* The upper or lower half of an address, as a number. */
-STEP __u64 ip_half(const struct ip *a, int lower)
-{
-	return (__u64)bpf_ntohl(a->w[2 * lower]) << 32 | bpf_ntohl(a->w[2 * lower + 1]);
-}
-
 STEP int source_is_lo(const struct packet *p)
 {
 	if (ip_half(&p->src, 0) != ip_half(&p->dst, 0))

@@ -72,7 +72,7 @@ const (
 // Constants of enum nat_flags of bpf/abi.
 const (
 	NATSource      = 1 // masquerade: the container opened the flow, the tuple has its masquerade port
-	NATDestination = 2 // the tuple's initiator opened the flow to a frontend, addr is the backend
+	NATDestination = 2 // the tuple's initiator opened the flow to a frontend that has another backend by now or is gone; addr is the backend that it had. Go writes it.
 )
 
 // Constants of enum uplink_flags of bpf/abi.
