@@ -407,12 +407,11 @@ func TestPrivilegedDoorPrograms(t *testing.T) {
 func TestPrivilegedHooks(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
-	from, to, err := l.Uplink()
+	uplink, err := l.Uplink()
 	if err != nil {
 		t.Fatal(err)
 	}
-	from.Close()
-	to.Close()
+	uplink.Close()
 	sockets, err := l.Sockets(1)
 	if err != nil {
 		t.Fatal(err)
