@@ -74,10 +74,10 @@ int from_uplink(struct __sk_buff *skb)
 		reason = publish(&p, &d);
 	if (!reason && !d.found && !routed(&p, &d))
 		return LEAVE;
-	if (!reason && is_ours(&p.src)) /* 4 */
+	if (!reason && !d.tracked && is_ours(&p.src)) /* 4 */
 		reason = DROP_SPOOFED_UPLINK;
 	if (!reason && !p.icmp_error && d.nat) { /* 5 */
-		reason = publish_flow(skb, &p, &d);
+		reason = d.tracked ? 0 : publish_flow(skb, &p, &d);
 		if (!reason)
 			reason = rewrite(skb, &p, END_DESTINATION, &d.addr, d.port);
 	}

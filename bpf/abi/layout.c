@@ -8,6 +8,7 @@
 struct ip ip;
 struct endpoint endpoint;
 struct tuple tuple;
+struct route route;
 struct flow flow;
 struct nat nat;
 struct service_key service_key;

@@ -18,6 +18,13 @@ enum stage {
 	STAGE_TRANSLATED = 3, /* the destination was looked up among the frontends */
 };
 
+/* Whether a policy was asked about the packet, and what it said. */
+enum judged {
+	JUDGED_NO = 0,
+	JUDGED_ALLOWED = 1,
+	JUDGED_DENIED = 2,
+};
+
 struct packet {
 	struct ip src, dst;  /* as they stand in the packet, v4-mapped */
 	__be16 sport, dport; /* ICMP echo: both the identifier; none: 0 */
@@ -35,7 +42,7 @@ struct packet {
 	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
 	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
 	__u8 stage;          /* enum stage */
-	__u8 pad;
+	__u8 judged;         /* enum judged */
 	__u16 l3, l4;        /* offsets from the frame's start, bytes */
 	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
 	__u32 rule;          /* that gave the last verdict, 1-based; 0: none */

@@ -95,7 +95,14 @@ STEP void trace(struct __sk_buff *skb, struct packet *p)
 		tell(skb, p, EVENT_TRACE, DROP_NONE);
 }
 
-/* A packet that a container's program or a shared one lets pass: counts it, and traces it. */
+/* Tells what a policy said of the packet: always when it denied, else if somebody listens. */
+STEP void tell_judgement(struct __sk_buff *skb, struct packet *p, __u32 reason)
+{
+	if (p->judged == JUDGED_DENIED || (p->judged && observed() & OBSERVER_ALLOWED))
+		tell(skb, p, EVENT_VERDICT, reason);
+}
+
+/* A packet that passes: counts it, and traces it. */
 STEP void pass(struct __sk_buff *skb, struct packet *p)
 {
 	if (unlikely(p->refused))

@@ -8,7 +8,6 @@
 #include "../abi/drop.h"
 #include "../abi/policy.h"
 #include "../lib/bytes.h"
-#include "event.h"
 #include "../lib/packet.h"
 
 RARE int policy_egress(struct policy_input *in);
@@ -64,9 +63,9 @@ RARE int ask_policy(struct packet *p, __u32 side)
 /* Judges the packet's connection, by the default if the container has no policy for this side. side: DIRECTION_EGRESS
  * asks what this container may reach, DIRECTION_INGRESS who may reach it. 0 or the drop reason; p->rule tells which
  * rule it was. */
-RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
+RARE int judge(struct packet *p, __u32 side)
 {
-	__u32 answer = VERDICT_ALLOW, reason = 0;
+	__u32 answer = VERDICT_ALLOW;
 
 	if (!p)
 		return DROP_POLICY_DENIED;
@@ -76,11 +75,11 @@ RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
 		answer = VERDICT_DENY;
 	p->news = 1;
 	p->rule = answer >> 8;
-	if ((answer & 0xff) != VERDICT_ALLOW)
-		reason = peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
-	if (reason || observed() & OBSERVER_ALLOWED)
-		tell(skb, p, EVENT_VERDICT, reason);
-	return reason;
+	p->judged = JUDGED_ALLOWED;
+	if ((answer & 0xff) == VERDICT_ALLOW)
+		return 0;
+	p->judged = JUDGED_DENIED;
+	return peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
 }
 
 /* Whether a judgement that the flow remembers is that of this program about this peer. */
@@ -90,13 +89,13 @@ STEP int judged(__u32 revision, __u32 peer, const struct packet *p)
 }
 
 /* Judges egress of the flow's initiator, which is this container, unless that was done. */
-STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
+STEP int judge_egress(struct packet *p, struct flow *f)
 {
 	int reason;
 
 	if (likely(judged(f->egress_revision, f->egress_peer, p)))
 		return 0;
-	reason = judge(skb, p, DIRECTION_EGRESS);
+	reason = judge(p, DIRECTION_EGRESS);
 	if (reason)
 		return reason;
 	f->egress_peer = p->peer_identity;
@@ -105,13 +104,13 @@ STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 }
 
 /* Judges ingress of the flow's responder, which is this container, unless that was done. */
-STEP int judge_ingress(struct __sk_buff *skb, struct packet *p, struct flow *f)
+STEP int judge_ingress(struct packet *p, struct flow *f)
 {
 	int reason;
 
 	if (likely(judged(f->ingress_revision, f->ingress_peer, p)))
 		return 0;
-	reason = judge(skb, p, DIRECTION_INGRESS);
+	reason = judge(p, DIRECTION_INGRESS);
 	if (reason)
 		return reason;
 	f->ingress_peer = p->peer_identity;

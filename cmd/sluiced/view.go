@@ -29,9 +29,10 @@ type kernelTables struct {
 }
 
 func newKernelTables(l *datapath.Loader) *kernelTables {
+	endpoints, nat := maps.NewEndpoints(l.Map("endpoints")), maps.NewNAT(l.Map("nat"))
+	flows := maps.NewFlows(l.Map("flows_tcp"), l.Map("flows_any"))
 	return &kernelTables{
-		endpoints: maps.NewEndpoints(l.Map("endpoints")), services: maps.NewServices(l.Map("services")),
-		flows: maps.NewFlows(l.Map("flows_tcp"), l.Map("flows_any")), nat: maps.NewNAT(l.Map("nat")),
+		endpoints: endpoints, services: maps.NewServices(l.Map("services"), flows, nat, endpoints), flows: flows, nat: nat,
 		metrics: maps.NewMetrics(l.Map("metrics")), slots: maps.NewSlots(l.Map("slots")),
 	}
 }

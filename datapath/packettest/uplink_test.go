@@ -196,9 +196,7 @@ func TestPrivilegedFrontendChanges(t *testing.T) {
 		if got := to(in.tcp(5001, 80, "S")); got != alice.addr(family) {
 			t.Errorf("a new connection came to %v", got)
 		}
-		if err := o.maps["services"].Delete(abi.ServiceKey{Addr: abi.FromAddr(netip.MustParseAddr(host)), Port: abi.ToBE16(80), Proto: tcp}); err != nil {
-			t.Fatal(err)
-		}
+		o.unpublish(host, 80, tcp)
 		if got := to(in.tcp(5000, 80, "A")); got != bob.addr(family) {
 			t.Errorf("without frontend the old connection came to %v", got)
 		}

@@ -29,15 +29,16 @@ const (
 // Constants of enum shared of bpf/abi. The programs of shared.bpf.c: for packets that are rare, or for which it makes
 // no difference whose they are.
 const (
-	SharedParse       = 1 // reads far headers, then back to the container's program
-	SharedFragment    = 2 // finds a fragment's ports, then back
-	SharedTranslate   = 3 // looks for a frontend, then back
-	SharedNeighbour   = 4 // ARP and neighbour discovery
-	SharedRelate      = 5 // ICMP errors
-	SharedLeave       = 6 // to whatever is no container and not the host
-	SharedUntranslate = 7 // replies of a backend, into the container
-	SharedClosed      = 8 // whatever a closed container sends or is sent
-	SharedMax         = 16
+	SharedParse     = 1 // reads far headers, then back to the container's program
+	SharedFragment  = 2 // finds a fragment's ports, then back
+	SharedTranslate = 3 // looks for a frontend, then back
+	SharedNeighbour = 4 // ARP and neighbour discovery
+	SharedRelate    = 5 // ICMP errors
+	SharedOnward    = 6 // judged packets that leave the host, are translated back, or are worth telling
+	SharedOpen      = 7 // likewise, the first packet of a flow: enters it
+	SharedClosed    = 8 // whatever a closed container sends or is sent
+	SharedDrop      = 9 // whatever a container's program refuses
+	SharedMax       = 16
 )
 
 // Constants of enum identity of bpf/abi. Reserved identities; those of labels start at IDENTITY_FIRST.
@@ -71,7 +72,7 @@ const (
 // Constants of enum nat_flags of bpf/abi.
 const (
 	NATSource      = 1 // masquerade: the container opened the flow, the tuple has its masquerade port
-	NATDestination = 2 // the tuple's initiator opened the flow to a frontend, addr is the backend
+	NATDestination = 2 // the tuple's initiator opened the flow to a frontend that has another backend by now or is gone; addr is the backend that it had. Go writes it.
 )
 
 // Constants of enum uplink_flags of bpf/abi.
