@@ -182,9 +182,14 @@ func (r *labelReader) check(t *term, d Direction) []*fault {
 	own, _ := PortsFromLabels(r.labels)
 	for _, p := range t.ports {
 		if p.Name != "" && len(resolveNamed([]Port{p}, own)) == 0 {
-			names := make([]string, len(own))
+			names := make([]string, 0, len(own))
 			for i := range own {
-				names[i] = own[i].Name
+				if own[i].Name != p.Name {
+					names = append(names, own[i].Name)
+					continue
+				}
+				faults = append(faults, faultf(t.portsAt, "the container's port %s is not of protocol %s: leave the protocol out", p.Name, protocolName(p.Protocol)))
+				return faults
 			}
 			faults = append(faults, faultf(t.portsAt, "the container has no port of the name %s%s; a label %s%s=PORT gives it one",
 				p.Name, nearestOnly(p.Name, names), prefixPort, p.Name))
