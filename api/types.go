@@ -191,7 +191,16 @@ type Policy struct {
 	Revision  uint64    `json:"revision"`  // in which it came or changed
 	Applied   time.Time `json:"applied,omitzero"`
 	Text      string    `json:"text"` // the document as it was given
+	Origin    string    `json:"origin"`
+	// Problems are why its file is broken; the version before, this one, is in force.
+	Problems []Problem `json:"problems,omitempty"`
 }
+
+// How policies come.
+const (
+	OriginDocument  = "document"  // applied by a command
+	OriginDirectory = "directory" // a file of the policy directory
+)
 
 // What became of a policy document.
 const (

@@ -85,10 +85,3 @@ int from_uplink(struct __sk_buff *skb)
 		return drop(skb, &p, reason);
 	return enter(skb, &p, &d);
 }
-
-/* What leaves needs nothing: it keeps the hook, so that a later version needs no new attachment. */
-SEC("tc")
-int to_uplink(struct __sk_buff *skb)
-{
-	return LEAVE;
-}

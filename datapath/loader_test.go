@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-net/sluice/internal/testutil"
+	"github.com/sluice-net/sluice/policy"
 )
 
 func mustReplace(t testing.TB, l *Loader, p Program) {
@@ -181,7 +182,8 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 			mustReplace(t, l, p)
 			egress, ingress := inSlot(t, l, egressSlots, 3), inSlot(t, l, ingressSlots, 3)
 			insns := l.container.programs[broken].spec.Instructions
-			insns[1] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
+			first := slices.IndexFunc(insns, func(in asm.Instruction) bool { return !in.IsLoadFromMap() && in.Symbol() == "" })
+			insns[first] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
 			next := p
 			next.Revision++
 			next.Egress = tableOf(4000)
@@ -405,12 +407,11 @@ func TestPrivilegedDoorPrograms(t *testing.T) {
 func TestPrivilegedHooks(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
-	from, to, err := l.Uplink()
+	uplink, err := l.Uplink()
 	if err != nil {
 		t.Fatal(err)
 	}
-	from.Close()
-	to.Close()
+	uplink.Close()
 	sockets, err := l.Sockets(1)
 	if err != nil {
 		t.Fatal(err)
@@ -447,6 +448,10 @@ func TestFingerprint(t *testing.T) {
 		"egress":     func(p *Program) { p.Egress = tableOf(1) },
 		"egress 0":   func(p *Program) { p.Egress = tableOf(0) },
 		"ingress":    func(p *Program) { p.Ingress = tableOf(1) },
+		"sends":      func(p *Program) { p.EgressRate.BitsPerSecond = 1e6 },
+		"send burst": func(p *Program) { p.EgressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
+		"is sent":    func(p *Program) { p.IngressRate.BitsPerSecond = 1e6 },
+		"sent burst": func(p *Program) { p.IngressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
 	}
 	for name, change := range changes {
 		p := sample(1)

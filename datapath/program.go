@@ -24,6 +24,8 @@ type Program struct {
 	Masquerade  bool
 	// Egress and Ingress are nil where nothing restricts the direction.
 	Egress, Ingress *policy.Table
+	// EgressRate and IngressRate limit what the container sends and is sent; zero: no limit.
+	EgressRate, IngressRate policy.Rate
 }
 
 // Address is what the map endpoints knows of one address.

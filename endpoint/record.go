@@ -86,6 +86,7 @@ type Endpoint struct {
 	Identity  identity.ID         // Init until the labels are known
 	Ports     []service.Mapping   // as Docker asked for
 	Published []service.Published // what they became
+	Split     bool                // the sandbox has another endpoint for the ports of one family
 	Created   time.Time
 }
 

@@ -28,4 +28,6 @@ volatile const __u8 FEATURE_MASQUERADE; /* leave by the uplink's address */
 volatile const __u8 FEATURE_SERVICES;   /* translate destinations that are frontends (hairpin) */
 volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replaced; off: everything leaves */
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
+volatile const __u8 FEATURE_RATE_EGRESS;    /* the map rates limits what the container sends */
+volatile const __u8 FEATURE_RATE_INGRESS;   /* likewise, what it is sent */
 volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

@@ -13,6 +13,13 @@ STEP int ip_is_v4(const struct ip *a)
 	return a->w[2] == V4_MAPPED && !(a->w[0] | a->w[1]);
 }
 
+STEP int is_loopback(const struct ip *a)
+{
+	if (ip_is_v4(a))
+		return (a->w[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !(a->w[0] | a->w[1] | a->w[2]) && a->w[3] == bpf_htonl(1);
+}
+
 STEP __u32 now(void)
 {
 	return bpf_ktime_get_coarse_ns() >> 30;
@@ -30,12 +37,14 @@ STEP struct service *service_of_family(struct service *s, int v4)
 	return s && ip_is_v4(&s->backend) == v4 ? s : NULL;
 }
 
-/* The service at (address, port); of the address's own family. */
+/* The service at (address, port); of the address's own family. Frontends of loopback addresses are for the host's own
+ * sockets (socket.bpf.c): a packet that names one is forged. */
 STEP struct service *frontend_at(const struct ip *addr, __be16 port, __u8 proto)
 {
 	struct service_key key = { .addr = *addr, .port = port, .proto = proto };
+	struct service *s = bpf_map_lookup_elem(&services, &key);
 
-	return service_of_family(bpf_map_lookup_elem(&services, &key), ip_is_v4(addr));
+	return s && !is_loopback(addr) ? service_of_family(s, ip_is_v4(addr)) : NULL;
 }
 
 /* The service at (every address of the host, port), for an address of the host. */

@@ -239,6 +239,26 @@ func TestPrivilegedFrontendsShareBackend(t *testing.T) {
 	})
 }
 
+// What is published on a loopback address is for processes of the host: a packet that names it, from outside or from a
+// container, reaches nobody.
+func TestPrivilegedLoopbackFrontends(t *testing.T) {
+	both(t, func(t *testing.T, family int) {
+		o := newOutside(t, "MASQUERADE", "SERVICES")
+		_, far := outsideOf(family)
+		loopback := map[int]string{4: "127.0.0.1", 6: "::1"}[family]
+		for _, proto := range []uint8{tcp, udp} {
+			o.publish(loopback, 80, proto, bob.addr(family), 8000)
+			packet := o.inbound(far, loopback).transport(proto)
+			if verdict, out := o.enter(packet); verdict != tcLeave || string(out) != string(packet) {
+				t.Errorf("protocol %d from outside: verdict %d", proto, verdict)
+			}
+			if verdict, out := o.leave(o.alice, alice.to(loopback).transport(proto)); verdict == tcRedirect {
+				t.Errorf("protocol %d from a container: came to %v", proto, read(t, out).dst)
+			}
+		}
+	})
+}
+
 // Fragments to a published port.
 func TestPrivilegedPublishedFragments(t *testing.T) {
 	both(t, func(t *testing.T, family int) {

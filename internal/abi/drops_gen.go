@@ -32,6 +32,7 @@ const (
 	DropNotTracked      DropReason = 25 // an answer, TCP or ICMP, that belongs to no known connection
 	DropNotPublished    DropReason = 26 // from outside only published ports of a masqueraded container are reached
 	DropNoShared        DropReason = 27 // a shared program is missing
+	DropRate            DropReason = 29 // the container sends or is sent more than its limit admits
 )
 
 var dropTexts = map[DropReason]dropText{
@@ -62,4 +63,5 @@ var dropTexts = map[DropReason]dropText{
 	DropNotTracked:      {"not a connection", "an answer, TCP or ICMP, that belongs to no known connection"},
 	DropNotPublished:    {"not published", "from outside only published ports of a masqueraded container are reached"},
 	DropNoShared:        {"no shared program", "a shared program is missing"},
+	DropRate:            {"rate exceeded", "the container sends or is sent more than its limit admits"},
 }

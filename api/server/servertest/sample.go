@@ -47,11 +47,13 @@ func Sample() *Fake {
 		{ID: 258, Labels: f.EndpointList[2].Labels, Endpoints: []string{DB}},
 	}
 	f.PolicyList = []api.Policy{
-		{Name: "allow-web", Kind: "CiliumNetworkPolicy", Source: "allow-web.yaml", Rules: 2, Endpoints: []string{DB}, Revision: 7,
+		{Name: "allow-web", Kind: "CiliumNetworkPolicy", Origin: api.OriginDocument, Source: "allow-web.yaml", Rules: 2, Endpoints: []string{DB}, Revision: 7,
 			Applied: Now.Add(-time.Hour), Text: "kind: CiliumNetworkPolicy\nmetadata:\n  name: allow-web\n"},
-		{Name: "shop/deny-all", Kind: "CiliumNetworkPolicy", Source: "-", Rules: 1, Endpoints: []string{WebF, WebB}, Revision: 9,
+		{Name: "shop/deny-all", Kind: "CiliumNetworkPolicy", Origin: api.OriginDocument, Source: "-", Rules: 1, Endpoints: []string{WebF, WebB}, Revision: 9,
 			Applied: Now.Add(-time.Minute), Text: "kind: CiliumNetworkPolicy\nmetadata:\n  name: deny-all\n  namespace: shop"},
 	}
+	f.FileList = []api.PolicyFile{{Path: "/etc/sluice/policy.d/lan.yaml", State: api.PolicyFileBroken, Problems: []api.Problem{
+		{Source: "/etc/sluice/policy.d/lan.yaml", Line: 9, Message: "spec.ingress[0].toPort: unknown field, did you mean toPorts?"}}}}
 	f.PortList = []api.Port{
 		{HostAddr: addr("0.0.0.0"), HostPort: 8080, Protocol: "tcp", Addr: addr("172.30.0.2"), Port: 80, Endpoint: WebF, Container: "web", Network: "front"},
 		{HostAddr: addr("::"), HostPort: 8080, Protocol: "tcp", Addr: addr("fd00:30::2"), Port: 80, Endpoint: WebF, Container: "web", Network: "front"},
