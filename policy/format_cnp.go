@@ -103,9 +103,6 @@ func cnpItems(p *Policy, r *Rule, d Direction, deny bool) ([]*yaml.Node, error) 
 			}
 			lists[kind].Content = append(lists[kind].Content, n)
 		}
-		if len(c.Peers) == 0 {
-			lists["Endpoints"] = sequence()
-		}
 		for _, kind := range kinds {
 			if lists[kind] == nil {
 				continue
@@ -209,7 +206,7 @@ func cnpPorts(c *Clause) (*yaml.Node, error) {
 		list.Content = append(list.Content, mapping("ports", ports))
 	}
 	if len(list.Content) == 0 { // no port: an item without ports would be every port
-		list.Content = append(list.Content, mapping())
+		list.Content = append(list.Content, mapping("ports", sequence()))
 	}
 	return list, nil
 }
