@@ -194,6 +194,9 @@ func cnpPorts(c *Clause) (*yaml.Node, error) {
 	for _, pr := range c.Ports {
 		ports := sequence()
 		for _, p := range pr.Ports {
+			if p.AnyProtocol && p.Name == "" && p.First == 0 && p.Last == 0xffff {
+				return nil, nil // every protocol there is: only a missing list says that
+			}
 			n, err := cnpPort(p)
 			if err != nil {
 				return nil, err
