@@ -195,7 +195,7 @@ func cnpPorts(c *Clause) (*yaml.Node, error) {
 		ports := sequence()
 		for _, p := range pr.Ports {
 			if p.AnyProtocol && p.Name == "" && p.First == 0 && p.Last == 0xffff {
-				return nil, nil // every protocol there is: only a missing list says that
+				return nil, nil // no list of ports says every protocol: "0" is TCP, UDP and SCTP
 			}
 			n, err := cnpPort(p)
 			if err != nil {
