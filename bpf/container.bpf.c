@@ -11,6 +11,7 @@
 #include "step/antispoof_ip.h"
 #include "step/deliver.h"
 #include "step/event.h"
+#include "step/explain.h"
 #include "step/flow.h"
 #include "step/forward.h"
 #include "step/hand_over.h"
@@ -36,6 +37,16 @@ RARE int policy_ingress(struct policy_input *in)
 {
 	int answer = in && in->class != CLASS_OTHER ? VERDICT_ALLOW : VERDICT_DENY;
 
+	opaque(answer);
+	return answer;
+}
+
+/* The default: whoever ingress admits. */
+RARE int policy_publish(struct policy_input *in)
+{
+	int answer = VERDICT_ALLOW;
+
+	opaque(in);
 	opaque(answer);
 	return answer;
 }
@@ -119,7 +130,7 @@ STEP int track_egress(struct hand *h, struct flow **found)
 	p->reply = 0;
 	reason = refuse_untracked(p);
 	if (!reason)
-		reason = judge(p, DIRECTION_EGRESS);
+		reason = judge(p, POLICY_EGRESS);
 	return reason ?: -SHARED_OPEN;
 }
 
@@ -142,11 +153,12 @@ STEP int track_ingress(struct packet *p)
 	if (!reason && FEATURE_MASQUERADE && p->peer_kind == PEER_WORLD) /* from_uplink enters the flows of published ports */
 		reason = DROP_NOT_PUBLISHED;
 	if (!reason)
-		reason = judge(p, DIRECTION_INGRESS);
+		reason = judge(p, POLICY_INGRESS);
 	return reason ?: -SHARED_OPEN;
 }
 
-/* A packet that goes no further in this program: a shared program goes on, that which a negative reason names. */
+/* A packet that goes no further in this program: a shared program goes on, that which a negative reason names. A question is
+ * answered here. */
 STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 {
 	int goes_on;
@@ -154,6 +166,8 @@ STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 	/* By way of the map, the verifier forgets which of many numbers it is, and walks what follows once. */
 	*(volatile int *)&h->reason = reason;
 	reason = *(volatile int *)&h->reason;
+	if (unlikely(is_question(skb)) && reason >= 0)
+		return answer_question(skb, &h->packet, reason);
 	goes_on = reason >> 31;
 	hand_over(skb, h, (-reason & goes_on) | (SHARED_DROP & ~goes_on));
 	count(h->packet.direction & 1, DROP_NO_SHARED, skb->len);
@@ -169,7 +183,7 @@ STEP int leaves(const struct packet *p, const struct flow *f)
 /* Somebody wants to be told of what the packet changes. */
 STEP int is_told(const struct packet *p)
 {
-	return unlikely(p->news) && observed();
+	return unlikely(p->news) && ((ENFORCEMENT != ENFORCE && p->judgement & ~REVISION) || observed());
 }
 
 /* What the container sends. */
@@ -188,6 +202,10 @@ int egress(struct __sk_buff *skb)
 	if (reason)
 		goto out;
 	look_up_peer(p, &p->dst); /* 2 */
+	if (unlikely(is_question(skb))) {
+		reason = explain_egress(p);
+		goto out;
+	}
 	reason = p->icmp_error ? -SHARED_RELATE : track_egress(h, &f); /* 3 */
 	if (reason)
 		goto out;
@@ -210,7 +228,7 @@ out:
 /* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
 STEP int allowed_before(struct __sk_buff *skb)
 {
-	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == REVISION;
+	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
 }
 
 /* What the container is sent. */
@@ -234,6 +252,8 @@ int ingress(struct __sk_buff *skb)
 	reason = receive(skb, p, DIRECTION_INGRESS); /* 1 */
 	if (!reason)
 		reason = find_sender(skb, p); /* 2 */
+	if (!reason && unlikely(is_question(skb)))
+		return give_up(skb, h, explain_ingress(skb, p));
 	if (!reason)
 		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(p); /* 3 */
 	if (!reason && is_told(p))
@@ -246,13 +266,19 @@ int ingress(struct __sk_buff *skb)
 	return deliver(p, HOST_IFINDEX); /* 4 */
 }
 
+/* What a closed container's programs do with a packet. */
+STEP int closed(const struct __sk_buff *skb)
+{
+	return unlikely(is_question(skb)) ? DROP_CLOSED : -SHARED_CLOSED;
+}
+
 /* Instead of egress and ingress as long as the container's labels are not known: nothing but ARP and ND. */
 SEC("tc")
 int egress_closed(struct __sk_buff *skb)
 {
 	struct hand *h = hand_take(skb, DIRECTION_EGRESS);
 
-	return h ? give_up(skb, h, -SHARED_CLOSED) : TC_ACT_SHOT;
+	return h ? give_up(skb, h, closed(skb)) : TC_ACT_SHOT;
 }
 
 SEC("tc")
@@ -263,5 +289,5 @@ int ingress_closed(struct __sk_buff *skb)
 	if (!h)
 		return TC_ACT_SHOT;
 	h->packet.origin = skb->cb[0];
-	return give_up(skb, h, -SHARED_CLOSED);
+	return give_up(skb, h, closed(skb));
 }

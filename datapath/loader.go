@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/datapath/compile"
 	"github.com/sluice-net/sluice/datapath/obj"
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -30,6 +31,8 @@ var (
 	ErrMapLayout = errors.New("pinned map has another layout")
 	// ErrSlot: the slot is beyond the arrays.
 	ErrSlot = errors.New("no such slot")
+	// ErrRevision: flows have no room for the number.
+	ErrRevision = errors.New("no such revision")
 )
 
 // Options configure Open.
@@ -135,6 +138,9 @@ func (l *Loader) Slots() uint32 { return l.maps.get(egressSlots).MaxEntries() }
 func (l *Loader) Replace(ctx context.Context, p Program) error {
 	if err := l.checkSlot(p.Slot); err != nil {
 		return err
+	}
+	if p.Revision == 0 || p.Revision >= abi.RevisionAudited {
+		return fmt.Errorf("replace programs of slot %d: revision %d: %w", p.Slot, p.Revision, ErrRevision)
 	}
 	lock := &l.slots[p.Slot%uint32(len(l.slots))]
 	lock.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/internal/testutil"
 	"github.com/sluice-net/sluice/policy"
 )
@@ -205,6 +206,22 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Flows have no room for any revision.
+func TestPrivilegedRevisionRange(t *testing.T) {
+	testutil.Privileged(t)
+	l := openLoader(t, pinDir(t))
+	for _, revision := range []uint32{0, abi.RevisionAudited, 1 << 31} {
+		p := sample(1)
+		p.Revision = revision
+		if err := l.Replace(context.Background(), p); !errors.Is(err, ErrRevision) {
+			t.Errorf("revision %d: error %v, want %v", revision, err, ErrRevision)
+		}
+	}
+	p := sample(1)
+	p.Revision, p.Publish, p.Enforcement = abi.RevisionAudited-1, tableOf(3), policy.Learn
+	mustReplace(t, l, p)
 }
 
 func TestPrivilegedCancelled(t *testing.T) {
@@ -448,6 +465,9 @@ func TestFingerprint(t *testing.T) {
 		"egress":     func(p *Program) { p.Egress = tableOf(1) },
 		"egress 0":   func(p *Program) { p.Egress = tableOf(0) },
 		"ingress":    func(p *Program) { p.Ingress = tableOf(1) },
+		"publish":    func(p *Program) { p.Publish = tableOf(1) },
+		"audit":      func(p *Program) { p.Enforcement = policy.Audit },
+		"learn":      func(p *Program) { p.Enforcement = policy.Learn },
 		"sends":      func(p *Program) { p.EgressRate.BitsPerSecond = 1e6 },
 		"send burst": func(p *Program) { p.EgressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
 		"is sent":    func(p *Program) { p.IngressRate.BitsPerSecond = 1e6 },
@@ -464,6 +484,15 @@ func TestFingerprint(t *testing.T) {
 	}
 	if f := base.Fingerprint(); len(f) != 2*fingerprintSize || f == Mixed {
 		t.Errorf("fingerprint %q", f)
+	}
+}
+
+// Package policy does not know the kernel, so its numbers are compared here.
+func TestEnforcementNumbers(t *testing.T) {
+	for e, want := range map[policy.Enforcement]uint32{policy.Enforce: abi.Enforce, policy.Audit: abi.Audit, policy.Learn: abi.Learn} {
+		if uint32(e) != want {
+			t.Errorf("%s is %d, in the programs %d", e, e, want)
+		}
 	}
 }
 

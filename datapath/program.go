@@ -24,6 +24,12 @@ type Program struct {
 	Masquerade  bool
 	// Egress and Ingress are nil where nothing restricts the direction.
 	Egress, Ingress *policy.Table
+	// Publish says who may reach the container by its published ports, by protocol and the host's port, besides Ingress; nil:
+	// whoever Ingress admits.
+	Publish *policy.Table
+	// Enforcement says what becomes of connections that these tables deny. Under audit and learn they are let through and told; a
+	// program that enforces asks again about them. That containers of other networks need a rule holds in any case.
+	Enforcement policy.Enforcement
 	// EgressRate and IngressRate limit what the container sends and is sent; zero: no limit.
 	EgressRate, IngressRate policy.Rate
 }

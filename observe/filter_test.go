@@ -72,13 +72,13 @@ func TestFilterMatches(t *testing.T) {
 
 func TestFilterRefuses(t *testing.T) {
 	for want, f := range map[string]api.EventFilter{
-		`no type "drops", only drop, verdict, trace`: {Types: []string{"drops"}},
-		`no verdict "no", only allowed, denied`:      {Verdicts: []string{"no"}},
-		`no protocol "ip"`:                           {Protocols: []string{"ip"}},
-		`no protocol "256"`:                          {Protocols: []string{"256"}},
-		`"10.0.0.0/33" is neither`:                   {Addresses: []string{"10.0.0.0/33"}},
-		`no drop reason "because", only labels`:      {Reasons: []string{"because"}},
-		"must not be negative":                       {Last: -1},
+		`no type "drops", only drop, verdict, trace, audit, learn`: {Types: []string{"drops"}},
+		`no verdict "no", only allowed, denied`:                    {Verdicts: []string{"no"}},
+		`no protocol "ip"`:                                         {Protocols: []string{"ip"}},
+		`no protocol "256"`:                                        {Protocols: []string{"256"}},
+		`"10.0.0.0/33" is neither`:                                 {Addresses: []string{"10.0.0.0/33"}},
+		`no drop reason "because", only labels`:                    {Reasons: []string{"because"}},
+		"must not be negative":                                     {Last: -1},
 	} {
 		if _, err := newFilter(f); api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", f, err, want)
@@ -97,6 +97,7 @@ func TestFilterWants(t *testing.T) {
 		{[]string{"verdict"}, []string{"denied"}, 0},
 		{nil, []string{"allowed"}, abi.ObserverAllowed},
 		{nil, []string{"denied", "dropped"}, 0},
+		{nil, []string{"audit", "learned"}, 0},
 		{[]string{"trace"}, nil, abi.ObserverTraces},
 		{nil, []string{"forwarded", "allowed"}, abi.ObserverTraces | abi.ObserverAllowed},
 		{[]string{"trace"}, []string{"dropped"}, 0},

@@ -52,6 +52,10 @@ struct packet {
 	__u32 peer_network;
 	__u32 peer_slot;
 	__u32 peer_kind;     /* enum peer_kind */
+	__u32 judgement;     /* what the flow is to remember of it */
+	__be16 frontend;     /* a flow by a published port: the host's port that the client named */
+	__u8 side;           /* enum policy_side of the policy that was asked last, 0: none */
+	__u8 denied;         /* the drop reason that this policy gave and that is not enforced, 0: none */
 };
 
 enum peer_kind {

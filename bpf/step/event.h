@@ -4,6 +4,7 @@
 #include <linux/pkt_cls.h>
 #include "../abi/drop.h"
 #include "../abi/event.h"
+#include "../abi/policy.h"
 #include "../map/event_budget.h"
 #include "../map/events.h"
 #include "../map/observers.h"
@@ -15,7 +16,7 @@
 /* Takes an event of this type out of this CPU's budget, which it returns; NULL: none is left. */
 STEP struct budget *event_allowed(__u32 type)
 {
-	__u32 rate = type == EVENT_TRACE ? EVENT_TRACES_RATE : EVENT_RATE;
+	__u32 rate = type == EVENT_TRACE || type == EVENT_LEARN ? EVENT_TRACES_RATE : EVENT_RATE;
 	__u64 now = bpf_ktime_get_coarse_ns(), elapsed;
 	struct budget *b = bpf_map_lookup_elem(&event_budget, &type);
 
@@ -75,6 +76,8 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 	e->family = p->family;
 	e->reply = p->reply;
 	e->ifindex = skb->ifindex;
+	e->frontend = p->frontend;
+	e->side = p->side;
 	e->pad = 0;
 	bpf_ringbuf_submit(e, 0); /* wakes the reader only if it sleeps */
 	return 0;
@@ -95,11 +98,15 @@ STEP void trace(struct __sk_buff *skb, struct packet *p)
 		tell(skb, p, EVENT_TRACE, DROP_NONE);
 }
 
-/* Tells what a policy said of the packet: always when it denied, else if somebody listens. */
+/* Tells what a policy said of the packet: always when it denied, and to who learns, else if somebody listens. */
 STEP void tell_judgement(struct __sk_buff *skb, struct packet *p, __u32 reason)
 {
-	if (p->judged == JUDGED_DENIED || (p->judged && observed() & OBSERVER_ALLOWED))
+	if (p->judgement & REVISION_AUDITED)
+		tell(skb, p, EVENT_AUDIT, p->denied);
+	else if (p->judged == JUDGED_DENIED || (p->judged && observed() & OBSERVER_ALLOWED))
 		tell(skb, p, EVENT_VERDICT, reason);
+	if (p->judgement & REVISION_LEARNED)
+		tell(skb, p, EVENT_LEARN, p->denied);
 }
 
 /* A packet that passes: counts it, and traces it. */

@@ -10,7 +10,7 @@ import (
 
 // switches are all features of bpf/abi/config.h, those of one string together: each is of another program.
 var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS",
-	"RATE_EGRESS RATE_INGRESS"}
+	"POLICY_PUBLISH", "RATE_EGRESS RATE_INGRESS"}
 
 // verifiedMax is how many instructions the verifier may walk for a container's program, without policies: a replacement
 // takes 1.3 µs for each.
@@ -45,7 +45,7 @@ func TestPrivilegedProgramSize(t *testing.T) {
 	for about, o := range map[string]options{
 		"closed":     {features: open, closed: true},
 		"plain":      {features: open},
-		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS")},
+		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "POLICY_PUBLISH")},
 		"limited":    {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "RATE_EGRESS", "RATE_INGRESS")},
 	} {
 		p := k.load(alice, o)
