@@ -301,21 +301,6 @@ func (m *Manager) selected(p *policy.Policy) []string {
 	return ids
 }
 
-// Policies lists the documents.
-func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	all := []api.Policy{}
-	for _, p := range m.policies.List() {
-		d := m.documents[p.Key()]
-		all = append(all, api.Policy{
-			Name: d.Key, Kind: d.kind(), Source: d.Source.String(), Rules: len(p.Rules), Endpoints: m.selected(p),
-			Revision: d.Generation, Applied: d.Applied, Text: d.Text,
-		})
-	}
-	return all, nil
-}
-
 // UnreadablePolicies names the stored documents that this version cannot read, sorted.
 func (m *Manager) UnreadablePolicies() []string {
 	m.mu.RLock()
