@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -13,6 +14,7 @@ import (
 const (
 	stubEgress  = "policy_egress"
 	stubIngress = "policy_ingress"
+	stubPublish = "policy_publish"
 )
 
 // tables yields the tables of p by the function that each replaces. A closed container judges nothing.
@@ -24,8 +26,11 @@ func (p Program) tables() iter.Seq2[string, *policy.Table] {
 		if p.Egress != nil && !yield(stubEgress, p.Egress) {
 			return
 		}
-		if p.Ingress != nil {
-			yield(stubIngress, p.Ingress)
+		if p.Ingress != nil && !yield(stubIngress, p.Ingress) {
+			return
+		}
+		if p.Publish != nil {
+			yield(stubPublish, p.Publish)
 		}
 	}
 }
@@ -40,6 +45,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"IDENTITY":               u32(p.Identity),
 		"NETWORK":                u32(p.Network),
 		"REVISION":               u32(p.Revision),
+		"JUDGEMENT":              u32(p.judgement()),
+		"ENFORCEMENT":            {byte(p.Enforcement)},
 		"HOST_IFINDEX":           u32(uint32(p.HostIfindex)),
 		"CONTAINER_MAC":          mac(p.MAC),
 		"HOST_MAC":               mac(p.HostMAC),
@@ -58,10 +65,19 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FEATURE_SERVICES":       flag(!p.Closed),
 		"FEATURE_POLICY_EGRESS":  flag(p.Egress != nil && !p.Closed),
 		"FEATURE_POLICY_INGRESS": flag(p.Ingress != nil && !p.Closed),
+		"FEATURE_POLICY_PUBLISH": flag(p.Publish != nil && !p.Closed),
 		"VERSION":                u32(version),
 		"FINGERPRINT":            p.fingerprint(),
 	}
 	return values
+}
+
+// judgement is what flows remember of what p's policies allow.
+func (p Program) judgement() uint32 {
+	if p.Enforcement == Learn {
+		return p.Revision | abi.JudgedLearn
+	}
+	return p.Revision
 }
 
 func u32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

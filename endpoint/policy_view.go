@@ -134,7 +134,11 @@ func (m *Manager) unresolved() unresolved {
 
 // showPolicy fills in what policy makes of an endpoint beside its tables. The caller holds mu.
 func (m *Manager) showPolicy(v *api.Endpoint, r *running, labels identity.Labels) {
-	v.Mode = r.program.Enforcement.String()
+	for mode, enforced := range enforcements {
+		if enforced == r.program.Enforcement {
+			v.Mode = mode.String()
+		}
+	}
 	v.Profile = labels[labelPrefix+"profile"]
 	v.EgressRate, v.IngressRate = rate(r.program.EgressRate), rate(r.program.IngressRate)
 	t := r.program.Publish

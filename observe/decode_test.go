@@ -23,6 +23,7 @@ func denied() abi.Event {
 		Time: uint64(90 * time.Second), Src: abi.FromAddr(netip.MustParseAddr("172.30.0.2")), Dst: abi.FromAddr(netip.MustParseAddr("172.30.0.3")),
 		Sport: abi.ToBE16(40212), Dport: abi.ToBE16(5432), Proto: 6, Type: abi.EventDrop, Point: abi.PointEgress, TCPFlags: 2,
 		Reason: uint16(abi.DropPolicyDenied), Rule: 2, Slot: 3, Revision: 9, Identity: 258, Length: 74, Family: 4, Ifindex: 11,
+		Side: abi.PolicyEgress,
 	}
 }
 
@@ -40,7 +41,7 @@ func TestDecode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	good := record(denied())
 	badType, badPoint := denied(), denied()
-	badType.Type, badPoint.Point = abi.EventTrace+1, 0
+	badType.Type, badPoint.Point = abi.EventTypes, 0
 	for name, b := range map[string][]byte{
 		"nothing": nil, "short": good[:recordSize-1], "long": append(record(denied()), 0),
 		"type": record(badType), "point": record(badPoint),

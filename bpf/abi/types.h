@@ -93,7 +93,8 @@ enum flow_flags {
 
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
  * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
- * that it judged; it is repeated when either differs from what the program would use now. */
+ * that it judged; it is repeated when either differs from what the program would use now. A revision may
+ * have bits of enum judgement. */
 struct flow {
 	__u32 last;             /* CLOCK_MONOTONIC_COARSE >> 30 of the last packet */
 	__u32 flags;            /* enum flow_flags */

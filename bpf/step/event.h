@@ -15,7 +15,7 @@
 /* Takes an event of this type out of this CPU's budget, which it returns; NULL: none is left. */
 STEP struct budget *event_allowed(__u32 type)
 {
-	__u32 rate = type == EVENT_TRACE ? EVENT_TRACES_RATE : EVENT_RATE;
+	__u32 rate = type == EVENT_TRACE || type == EVENT_LEARN ? EVENT_TRACES_RATE : EVENT_RATE;
 	__u64 now = bpf_ktime_get_coarse_ns(), elapsed;
 	struct budget *b = bpf_map_lookup_elem(&event_budget, &type);
 
@@ -75,6 +75,8 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 	e->family = p->family;
 	e->reply = p->reply;
 	e->ifindex = skb->ifindex;
+	e->frontend = p->frontend;
+	e->side = p->side;
 	e->pad = 0;
 	bpf_ringbuf_submit(e, 0); /* wakes the reader only if it sleeps */
 	return 0;

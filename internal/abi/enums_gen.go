@@ -84,6 +84,9 @@ const (
 	EventDrop    = 1 // a packet was dropped; reason says why
 	EventVerdict = 2 // a policy was judged: reason 0 allowed, otherwise denied
 	EventTrace   = 3 // a packet passed an observation point (only while somebody listens)
+	EventAudit   = 4 // a policy denied a connection and was not enforced: reason is what enforcing would drop it for
+	EventLearn   = 5 // a container that learns judged a connection; reason 0: its policy allows it
+	EventTypes   = 6
 )
 
 // Constants of enum event_point of bpf/abi. Where.
@@ -103,8 +106,8 @@ const (
 
 // Constants of enum event_rate of bpf/abi. Events that one CPU may write in a second, and at once.
 const (
-	EventRate       = 1000 // drops; verdicts
-	EventTracesRate = 10000
+	EventRate       = 1000  // drops; verdicts; audit
+	EventTracesRate = 10000 // traces; what is learnt
 )
 
 // Constants of enum policy_class of bpf/abi. of the peer, when no rule names its identity
@@ -119,4 +122,27 @@ const (
 const (
 	VerdictDeny  = 0
 	VerdictAllow = 1
+)
+
+// Constants of enum policy_side of bpf/abi. which of a container's policies
+const (
+	PolicyNone    = 0
+	PolicyEgress  = 1 // what it may reach
+	PolicyIngress = 2 // who may reach it
+	PolicyPublish = 3 // who may reach it by a published port; asked besides ingress
+)
+
+// Constants of enum enforcement of bpf/abi. What becomes of a connection that a policy denies.
+const (
+	Enforce = 0 // it is dropped
+	Audit   = 1 // it is let through, and told
+	Learn   = 2 // likewise; besides, every connection that is judged is told
+)
+
+// Constants of enum judgement of bpf/abi. What a flow remembers of a judgement beside the revision. A program takes
+// as its own only what it would write itself, so that one which enforces asks again about whatever its predecessor
+// only watched.
+const (
+	JudgedAudit = 536870912  // the policy denied it, and was not enforced
+	JudgedLearn = 1073741824 // it was told to who learns
 )

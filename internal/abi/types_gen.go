@@ -25,7 +25,8 @@ type Tuple struct {
 
 // Flow is struct flow of bpf/abi. A connection. The tuple holds the initiator's own source and the real (translated)
 // destination. A judgement is (revision, peer): the policy revision of the judging container and the peer identity
-// that it judged; it is repeated when either differs from what the program would use now.
+// that it judged; it is repeated when either differs from what the program would use now. A revision may have bits of
+// enum judgement.
 type Flow struct {
 	Last              uint32 // CLOCK_MONOTONIC_COARSE >> 30 of the last packet
 	Flags             uint32 // enum flow_flags
@@ -132,14 +133,16 @@ type Event struct {
 	Family   uint8 // 4 or 6; 0 if not IP
 	Reply    uint8 // 1: a reply of a known flow
 	Ifindex  uint32
-	_        uint32
+	Frontend BE16  // POLICY_PUBLISH: the host's port
+	Side     uint8 // enum policy_side of the last policy that was asked, whose rule it is
+	_        uint8
 }
 
 // PolicyInput is struct policy_input of bpf/abi.
 type PolicyInput struct {
 	Identity  uint32 // of the peer
 	Class     uint32 // enum policy_class
-	ProtoPort uint32 // IP protocol << 16 | destination port in host order, or ICMP type << 8 | code
+	ProtoPort uint32 // IP protocol << 16 | destination port in host order, or ICMP type << 8 | code; of POLICY_PUBLISH the host's port
 	_         uint32
 	AddrHi    uint64 // peer's v4-mapped address as two numbers in host order, for comparisons
 	AddrLo    uint64
