@@ -23,6 +23,7 @@ struct policy_input policy_input;
 enum limits limits;
 enum direction direction;
 enum origin origin;
+enum explain explain;
 enum shared shared;
 enum identity identity;
 enum endpoint_flags endpoint_flags;

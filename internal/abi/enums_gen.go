@@ -19,11 +19,24 @@ const (
 // and cb[2] the network of the sender, valid unless the origin is the stack. cb[3] is the receiver's revision under
 // which the receiver's program allowed this very flow and sender, 0 if it did not or if the packet needs more than to
 // be delivered. cb[4] is the version of the shared program that gives the packet back (step/hand.h). The doors zero
-// all five.
+// all five, so no packet can ask or answer.
 const (
 	OriginStack     = 0
 	OriginContainer = 1
 	OriginUplink    = 2
+)
+
+// Constants of enum explain of bpf/abi. In skb->cb[0] beside the origin: a test run of a loaded program, which judges
+// the packet and does nothing else. The packet is as after translation. The question: cb[0] is origin |
+// EXPLAIN_QUESTION | the published port by which the packet came << 16 (in host order, 0: none); cb[1] and cb[2] as
+// ever, cb[3] and cb[4] 0. The answer: cb[0] is EXPLAIN_ANSWER | enum enforcement | enum policy_class of the peer <<
+// 16 | enum policy_side that was asked last << 24; cb[1] the drop reason, as if the policy were enforced, or 0; cb[2]
+// the rule of the container's egress or ingress policy | that of the published port << 16; cb[3] the revision; cb[4]
+// the identity of the peer.
+const (
+	ExplainQuestion = 256
+	ExplainAnswer   = 512
+	ExplainMask     = 768
 )
 
 // Constants of enum shared of bpf/abi. The programs of shared.bpf.c: for packets that are rare, or for which it makes
