@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -17,8 +16,6 @@ import (
 // labelKind is the kind of the policies that containers' labels are.
 const labelKind = "Labels"
 
-// labelPrefix begins the labels that Sluice reads.
-const labelPrefix = "sluice."
 
 // Policies lists the policies in force: the documents, then those that labels of containers are, one for all containers
 // that share an identity.
@@ -78,9 +75,7 @@ func (m *Manager) labelPolicies(open unresolved) []api.Policy {
 // labelText writes the labels that are a policy as a service of a compose file has them.
 func labelText(labels identity.Labels) string {
 	own := maps.Clone(labels)
-	maps.DeleteFunc(own, func(key, _ string) bool {
-		return !strings.HasPrefix(key, labelPrefix) || key == identity.LabelNetwork || key == identity.LabelName
-	})
+	maps.DeleteFunc(own, func(key, _ string) bool { return !strings.HasPrefix(key, policy.LabelPrefix) || identity.IsOwn(key) })
 	text, err := yaml.Marshal(map[string]any{"labels": own})
 	if err != nil { // texts can always be written
 		return err.Error()
@@ -139,7 +134,7 @@ func (m *Manager) showPolicy(v *api.Endpoint, r *running, labels identity.Labels
 			v.Mode = mode.String()
 		}
 	}
-	v.Profile = labels[labelPrefix+"profile"]
+	v.Profile = labels[policy.LabelPrefix+"profile"]
 	v.EgressRate, v.IngressRate = rate(r.program.EgressRate), rate(r.program.IngressRate)
 	t := r.program.Publish
 	v.Publish.Enforced, v.Publish.Entries = t != nil, t.Entries()
@@ -156,24 +151,5 @@ func rate(r policy.Rate) string {
 	if r == (policy.Rate{}) {
 		return ""
 	}
-	text := bits(r.BitsPerSecond)
-	if r.BurstBytes > 0 {
-		text += fmt.Sprintf("/%s", sized(r.BurstBytes))
-	}
-	return text
-}
-
-// bits writes a rate in the largest unit that divides it.
-func bits(n uint64) string { return unit(n, []string{"bit", "kbit", "mbit", "gbit"}, 1000) }
-
-// sized writes a number of bytes in the largest unit that divides it.
-func sized(n uint64) string { return unit(n, []string{"b", "kb", "mb", "gb"}, 1000) }
-
-func unit(n uint64, units []string, step uint64) string {
-	i := 0
-	for i+1 < len(units) && n > 0 && n%step == 0 {
-		n /= step
-		i++
-	}
-	return fmt.Sprint(n) + units[i]
+	return r.String()
 }
