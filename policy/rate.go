@@ -60,10 +60,6 @@ func quantity(s string, at int, units map[string]float64, example, what string) 
 	}
 	unit, ok := units[strings.TrimSpace(trimmed[end:])]
 	if !ok {
-		names := make([]string, 0, len(units))
-		for name := range units {
-			names = append(names, name)
-		}
 		return 0, faultf(at+end, "unknown unit %s of %s, write for example %s", shorten(trimmed[end:]), what, example)
 	}
 	return uint64(math.Round(min(number*unit, math.MaxInt64))), nil
