@@ -16,7 +16,6 @@ import (
 // labelKind is the kind of the policies that containers' labels are.
 const labelKind = "Labels"
 
-
 // Policies lists the policies in force: the documents, then those that labels of containers are, one for all containers
 // that share an identity.
 func (m *Manager) Policies(context.Context) ([]api.Policy, error) {

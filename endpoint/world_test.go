@@ -212,7 +212,7 @@ func (w *world) settle() {
 	for {
 		select {
 		case <-w.regeneration.wanted:
-			w.must(w.regenerate(context.Background(), ""))
+			w.must(w.catchUp(context.Background()))
 		default:
 			return
 		}
