@@ -72,9 +72,18 @@ func (s *Server) deletePolicies(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if req.All {
+		all = filter(all, func(p api.Policy) bool { return p.Origin == api.OriginDocument })
+	}
 	found, err := resolvePolicies(all, req.Names)
 	if err != nil || len(found) == 0 {
 		return api.Change{}, err
+	}
+	for _, p := range found {
+		if p.Origin == api.OriginLabel {
+			return nil, api.Errorf(api.CodeInvalid,
+				"delete policy %s: it is the %s: \"sluice endpoint label\" changes them", p.Name, p.Source)
+		}
 	}
 	names := make([]string, len(found))
 	for i, p := range found {

@@ -103,6 +103,9 @@ func (a *app) policyList() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List the policies",
+		Long: `List the policies: the documents, and those that labels of containers are (labels:CONTAINER, one for
+all containers that have the same). UNRESOLVED are peers that no container is now, for example a
+service that does not run yet.`,
 		Example: `  sluice policy list -o wide`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,6 +127,7 @@ func (a *app) policyColumns() []column[api.Policy] {
 		{name: "RULES", value: func(p api.Policy) string { return strconv.Itoa(p.Rules) }},
 		{name: "ENDPOINTS", value: func(p api.Policy) string { return strconv.Itoa(len(p.Endpoints)) }},
 		{name: "AGE", value: func(p api.Policy) string { return ago(a.Now(), p.Applied) }},
+		{name: "UNRESOLVED", value: func(p api.Policy) string { return strings.Join(p.Unresolved, ", ") }},
 		{name: "REVISION", wide: true, value: func(p api.Policy) string { return strconv.FormatUint(p.Revision, 10) }},
 		{name: "SOURCE", wide: true, value: func(p api.Policy) string { return p.Source }},
 	}
@@ -179,7 +183,7 @@ regenerate the programs of the endpoints that they touched.
 		Example: `  sluice policy delete allow-web --wait
   sluice policy delete -f policies/
   sluice policy delete --all`,
-		ValidArgsFunction: a.complete(0, policyNames),
+		ValidArgsFunction: a.complete(0, documentNames),
 		Args: func(_ *cobra.Command, args []string) error {
 			ways := 0
 			for _, used := range []bool{len(args) > 0, len(files) > 0, all} {
