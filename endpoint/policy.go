@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/store"
 )
@@ -178,11 +179,12 @@ func (m *Manager) ApplyPolicies(ctx context.Context, sources []api.PolicySource)
 	var ops []store.Op
 	var results []api.PolicyResult
 	m.mu.RLock()
+	selected := m.selects()
 	generation := m.generation + 1
 	for _, p := range all {
 		r := api.PolicyResult{
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
-			Action: api.ActionCreated, Endpoints: len(m.selected(p.policy)),
+			Action: api.ActionCreated, Endpoints: len(selected(p.policy)),
 		}
 		p.document.Applied, p.document.Generation = m.Now().UTC(), generation
 		if old := m.documents[p.document.Key]; old != nil {
@@ -229,11 +231,12 @@ func (m *Manager) ValidatePolicies(_ context.Context, sources []api.PolicySource
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	selected := m.selects()
 	var results []api.PolicyResult
 	for _, p := range all {
 		results = append(results, api.PolicyResult{
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
-			Action: api.ActionValid, Endpoints: len(m.selected(p.policy)),
+			Action: api.ActionValid, Endpoints: len(selected(p.policy)),
 		})
 	}
 	return results, nil
@@ -244,6 +247,7 @@ func (m *Manager) DeletePolicies(ctx context.Context, names []string) (api.Chang
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	defer m.calls.lock("policies")()
 	m.mu.RLock()
+	selected := m.selects()
 	set, missing := m.policies.Without(names...)
 	var results []api.PolicyResult
 	var ops []store.Op
@@ -251,7 +255,7 @@ func (m *Manager) DeletePolicies(ctx context.Context, names []string) (api.Chang
 		if d := m.documents[name]; d != nil {
 			results = append(results, api.PolicyResult{
 				Name: name, Kind: d.kind(), Source: d.Source.String(), Action: api.ActionDeleted,
-				Endpoints: len(m.selected(m.policies.Get(name))),
+				Endpoints: len(selected(m.policies.Get(name))),
 			})
 		}
 		ops = append(ops, store.Op{Key: policyPrefix + name, Delete: true})
@@ -285,16 +289,29 @@ func (m *Manager) enforce(set *policy.Set, change func(map[string]*Document)) ui
 	return generation
 }
 
-// selected returns the ids of the endpoints that a policy selects, sorted. The caller holds mu.
-func (m *Manager) selected(p *policy.Policy) []string {
-	ids := []string{}
+// selects returns the function that finds the ids of the endpoints that a policy selects, sorted. The caller holds mu.
+func (m *Manager) selects() func(p *policy.Policy) []string {
+	labels := map[identity.ID]identity.Labels{}
+	holders := map[identity.ID][]string{}
 	for id, e := range m.endpoints {
-		if labels, ok := m.identities.Labels(e.Identity); ok && e.joined() && p != nil && p.Selects(labels) {
-			ids = append(ids, id)
+		if !e.joined() {
+			continue
 		}
+		if labels[e.Identity] == nil {
+			labels[e.Identity], _ = m.identities.Labels(e.Identity)
+		}
+		holders[e.Identity] = append(holders[e.Identity], id)
 	}
-	slices.Sort(ids)
-	return ids
+	return func(p *policy.Policy) []string {
+		ids := []string{}
+		for identity, l := range labels {
+			if l != nil && p != nil && p.Selects(l) {
+				ids = append(ids, holders[identity]...)
+			}
+		}
+		slices.Sort(ids)
+		return ids
+	}
 }
 
 // UnreadablePolicies names the stored documents that this version cannot read, sorted.

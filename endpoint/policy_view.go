@@ -22,12 +22,12 @@ func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	all := []api.Policy{}
-	open := m.unresolved()
+	open, selected := m.unresolved(), m.selects()
 	for _, p := range m.policies.List() {
 		d := m.documents[p.Key()]
 		all = append(all, api.Policy{
 			Name: d.Key, Kind: d.kind(), Origin: p.Origin.String(), Source: d.Source.String(), Rules: len(p.Rules),
-			Endpoints: m.selected(p), Unresolved: open.of(p.Key()), Revision: d.Generation, Applied: d.Applied, Text: d.Text,
+			Endpoints: selected(p), Unresolved: open.of(p.Key()), Revision: d.Generation, Applied: d.Applied, Text: d.Text,
 		})
 	}
 	return append(all, m.labelPolicies(open)...), nil
