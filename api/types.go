@@ -201,10 +201,8 @@ type PolicySource struct {
 
 // Policy is a stored document.
 type Policy struct {
-	Name string `json:"name"` // unique; with a namespace: namespace/name
-	Kind string `json:"kind"`
-	// Origin is OriginDocument, OriginDirectory or OriginLabel.
-	Origin    string   `json:"origin,omitempty"`
+	Name      string   `json:"name"` // unique; with a namespace: namespace/name
+	Kind      string   `json:"kind"`
 	Source    string   `json:"source"` // where it came from
 	Rules     int      `json:"rules"`
 	Endpoints []string `json:"endpoints"` // ids of those that it selects
@@ -212,12 +210,15 @@ type Policy struct {
 	Unresolved []string  `json:"unresolved,omitempty"`
 	Revision   uint64    `json:"revision"` // in which it came or changed
 	Applied    time.Time `json:"applied,omitzero"`
-	Text       string    `json:"text"` // the document as it was given
+	Text       string    `json:"text"`   // the document as it was given
+	Origin     string    `json:"origin"` // OriginDocument, OriginDirectory or OriginLabel
+	// Problems are why its file is broken; the version before, this one, is in force.
+	Problems []Problem `json:"problems,omitempty"`
 }
 
-// The origins of policies.
+// How policies come.
 const (
-	OriginDocument  = "document"  // applied through the API
+	OriginDocument  = "document"  // applied by a command
 	OriginDirectory = "directory" // a file of the policy directory
 	OriginLabel     = "label"     // the labels of containers
 )

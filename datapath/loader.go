@@ -138,7 +138,7 @@ func (l *Loader) Replace(ctx context.Context, p Program) error {
 	if err := l.checkSlot(p.Slot); err != nil {
 		return err
 	}
-	if p.Revision == 0 || p.Revision >= abi.JudgedAudit {
+	if p.Revision == 0 || p.Revision >= abi.RevisionAudited {
 		return fmt.Errorf("replace programs of slot %d: revision %d: %w", p.Slot, p.Revision, ErrRevision)
 	}
 	lock := &l.slots[p.Slot%uint32(len(l.slots))]

@@ -74,8 +74,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 
 // judgement is what flows remember of what p's policies allow.
 func (p Program) judgement() uint32 {
-	if p.Enforcement == Learn {
-		return p.Revision | abi.JudgedLearn
+	if p.Enforcement == policy.Learn {
+		return p.Revision | abi.RevisionLearned
 	}
 	return p.Revision
 }

@@ -257,11 +257,6 @@ func (p *plans) keep(jobs []*job) {
 	maps.DeleteFunc(p.resolved, func(s subject, _ *resolution) bool { return !used[s] })
 }
 
-// enforcements are the programs' names for what policies say.
-var enforcements = map[policy.Enforcement]datapath.Enforcement{
-	policy.Enforce: datapath.Enforce, policy.Audit: datapath.Audit, policy.Learn: datapath.Learn,
-}
-
 // makeProgram puts together what an endpoint's programs are made from.
 func (j *job) makeProgram(revision uint32, r *resolution) datapath.Program {
 	e, n := j.endpoint, j.network
@@ -271,7 +266,7 @@ func (j *job) makeProgram(revision uint32, r *resolution) datapath.Program {
 		HostIfindex: e.Veth.Ifindex, HostMAC: e.Veth.HostMAC, MAC: mac, IPv4: e.IPv4, IPv6: e.IPv6,
 		Closed: !e.named(), Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
 		Egress: r.tables.Egress, Ingress: r.tables.Ingress, Publish: r.tables.Publish,
-		Enforcement: enforcements[r.settings.Enforcement], EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate,
+		Enforcement: r.settings.Enforcement, EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate,
 	}
 	for _, a := range e.addrs() {
 		s, _ := n.subnet(a)

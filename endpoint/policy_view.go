@@ -19,6 +19,7 @@ const labelKind = "Labels"
 // Policies lists the policies in force: the documents, then those that labels of containers are, one for all containers
 // that share an identity.
 func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
+	refused := m.policyFiles.refusals()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	all := []api.Policy{}
@@ -26,8 +27,9 @@ func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
 	for _, p := range m.policies.List() {
 		d := m.documents[p.Key()]
 		all = append(all, api.Policy{
-			Name: d.Key, Kind: d.kind(), Origin: p.Origin.String(), Source: d.Source.String(), Rules: len(p.Rules),
+			Name: d.Key, Kind: d.kind(), Origin: d.Origin.String(), Source: d.Source.String(), Rules: len(p.Rules),
 			Endpoints: selected(p), Unresolved: open.of(p.Key()), Revision: d.Generation, Applied: d.Applied, Text: d.Text,
+			Problems: refused[d.Source.File],
 		})
 	}
 	return append(all, m.labelPolicies(open)...), nil
@@ -128,11 +130,7 @@ func (m *Manager) unresolved() unresolved {
 
 // showPolicy fills in what policy makes of an endpoint beside its tables. The caller holds mu.
 func (m *Manager) showPolicy(v *api.Endpoint, r *running, labels identity.Labels) {
-	for mode, enforced := range enforcements {
-		if enforced == r.program.Enforcement {
-			v.Mode = mode.String()
-		}
-	}
+	v.Mode = r.program.Enforcement.String()
 	v.Profile = labels[policy.LabelPrefix+"profile"]
 	v.EgressRate, v.IngressRate = rate(r.program.EgressRate), rate(r.program.IngressRate)
 	t := r.program.Publish

@@ -174,7 +174,7 @@ func controlDaemon(s *scene, ts *testscript.TestScript, args []string) error {
 		}
 		return s.host.StartDaemon(args[1:]...)
 	case "second":
-		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir()}
+		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir()}
 		return inHost(s, ts, append(argv, args[1:]...)...)
 	}
 	ts.Fatalf("unknown: daemon %s", args[0])

@@ -19,6 +19,7 @@ type Backend struct {
 	Endpoints  Endpoints
 	Identities Identities
 	Policies   Policies
+	Files      PolicyFiles
 	Revisions  Revisions
 	Ports      Ports
 	Kernel     Kernel
@@ -62,6 +63,11 @@ type Policies interface {
 	ValidatePolicies(ctx context.Context, sources []api.PolicySource) ([]api.PolicyResult, error)
 	// DeletePolicies deletes documents by their exact names, all or none.
 	DeletePolicies(ctx context.Context, names []string) (api.Change, error)
+}
+
+// PolicyFiles lists the files of the policy directory.
+type PolicyFiles interface {
+	PolicyFiles(ctx context.Context) ([]api.PolicyFile, error)
 }
 
 // Revisions waits for regenerations.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/sluice-net/sluice/api"
 )
@@ -21,6 +22,13 @@ func (s *Server) listPolicies(ctx context.Context) ([]api.Policy, error) {
 		return nil, missing("policies")
 	}
 	return s.backend.Policies.Policies(ctx)
+}
+
+func (s *Server) policyFiles(r *http.Request) (any, error) {
+	if s.backend.Files == nil {
+		return nil, missing("policy files")
+	}
+	return s.backend.Files.PolicyFiles(r.Context())
 }
 
 // policyBody reads a request with documents.
@@ -73,7 +81,7 @@ func (s *Server) deletePolicies(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if req.All {
-		all = filter(all, func(p api.Policy) bool { return p.Origin == api.OriginDocument })
+		all = slices.DeleteFunc(all, func(p api.Policy) bool { return p.Origin != api.OriginDocument })
 	}
 	found, err := resolvePolicies(all, req.Names)
 	if err != nil || len(found) == 0 {

@@ -9,8 +9,8 @@ volatile const __u32 DOOR_SLOT;         /* of the doors: the slot that they lead
 volatile const __u32 SLOT;              /* in the arrays egress and ingress */
 volatile const __u32 IDENTITY;          /* of the container */
 volatile const __u32 NETWORK;           /* number of the network, never 0 */
-volatile const __u32 REVISION;          /* of the policy, never 0, less than JUDGED_AUDIT */
-volatile const __u32 JUDGEMENT;         /* what flows remember: REVISION, with JUDGED_LEARN if it learns */
+volatile const __u32 REVISION;          /* of the policy, never 0, less than REVISION_AUDITED */
+volatile const __u32 JUDGEMENT;         /* what flows remember: REVISION, with REVISION_LEARNED if it learns */
 volatile const __u32 HOST_IFINDEX;      /* host-side veth */
 volatile const __u64 CONTAINER_MAC;     /* six bytes in memory order, then two zero bytes */
 volatile const __u64 HOST_MAC;          /* of the host-side veth; ARP and ND answer with it */

@@ -8,6 +8,7 @@
 struct ip ip;
 struct endpoint endpoint;
 struct tuple tuple;
+struct route route;
 struct flow flow;
 struct nat nat;
 struct service_key service_key;
@@ -38,4 +39,4 @@ enum policy_class policy_class;
 enum policy_verdict policy_verdict;
 enum policy_side policy_side;
 enum enforcement enforcement;
-enum judgement judgement;
+enum revision_bits revision_bits;

@@ -201,7 +201,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker},
 		Ports:      service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU: d.uplinkMTU, PublishDefault: publish, Log: d.log,
+		DefaultMTU: d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
 		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
@@ -211,6 +211,9 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 func (d *daemon) restore(ctx context.Context) error {
 	if err := d.manager.Restore(ctx); err != nil {
 		return fmt.Errorf("restore state: %w", err)
+	}
+	if err := d.manager.LoadPolicyFiles(ctx); err != nil {
+		return fmt.Errorf("load policy files: %w", err)
 	}
 	return nil
 }
@@ -246,7 +249,7 @@ func (d *daemon) uplinkMTU() int {
 func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
-		Identities: d.manager, Policies: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
+		Identities: d.manager, Policies: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
 		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
 	}
 }

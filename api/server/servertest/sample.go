@@ -54,6 +54,8 @@ func Sample() *Fake {
 	}
 	f.PolicyList = append(f.PolicyList, api.Policy{Name: "labels:web@front", Kind: "Labels", Origin: api.OriginLabel, Source: "labels of web",
 		Rules: 1, Endpoints: []string{WebF}, Applied: Now.Add(-time.Hour), Text: "labels:\n  sluice.egress: db:5432\n"})
+	f.FileList = []api.PolicyFile{{Path: "/etc/sluice/policy.d/lan.yaml", State: api.PolicyFileBroken, Problems: []api.Problem{
+		{Source: "/etc/sluice/policy.d/lan.yaml", Line: 9, Message: "spec.ingress[0].toPort: unknown field, did you mean toPorts?"}}}}
 	f.PortList = []api.Port{
 		{HostAddr: addr("0.0.0.0"), HostPort: 8080, Protocol: "tcp", Addr: addr("172.30.0.2"), Port: 80, Endpoint: WebF, Container: "web", Network: "front"},
 		{HostAddr: addr("::"), HostPort: 8080, Protocol: "tcp", Addr: addr("fd00:30::2"), Port: 80, Endpoint: WebF, Container: "web", Network: "front"},

@@ -103,9 +103,11 @@ func (a *app) policyList() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List the policies",
-		Long: `List the policies: the documents, and those that labels of containers are (labels:CONTAINER, one for
-all containers that have the same). UNRESOLVED are peers that no container is now, for example a
-service that does not run yet.`,
+		Long: `List the policies in force: those that were applied, those of files in the daemon's policy
+directory, and those that labels of containers are (labels:CONTAINER, one for all containers that
+have the same). UNRESOLVED are peers that no container is now, a service that does not run yet for
+example. Files that are broken are listed below, with what is wrong; what they brought before they
+were is still in force.`,
 		Example: `  sluice policy list -o wide`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -113,7 +115,10 @@ service that does not run yet.`,
 			if err != nil {
 				return err
 			}
-			return list(a.Out, out, all, a.policyColumns())
+			if err := list(a.Out, out, all, a.policyColumns()); err != nil {
+				return err
+			}
+			return a.brokenFiles(cmd.Context(), out)
 		},
 	}
 	out.flags(cmd)
@@ -177,7 +182,8 @@ func (a *app) policyDelete() *cobra.Command {
 		Aliases: []string{"rm"},
 		Short:   "Delete policies and regenerate what they touched",
 		Long: `Delete policies, all or none, by their names or by the files that they were applied from, and
-regenerate the programs of the endpoints that they touched.
+regenerate the programs of the endpoints that they touched. A policy of a file in the daemon's
+policy directory is deleted by removing it there.
 
 ` + policyFiles,
 		Example: `  sluice policy delete allow-web --wait
@@ -216,14 +222,14 @@ regenerate the programs of the endpoints that they touched.
 				return err
 			}
 			if len(change.Policies) == 0 && out.value == "table" {
-				fmt.Fprintln(a.Out, "there is no policy")
+				fmt.Fprintln(a.Out, "there is no policy that was applied")
 				return nil
 			}
 			return a.printChange(out.value, "policies", change, wait.wait)
 		},
 	}
 	fileFlag(cmd, &files, false)
-	cmd.Flags().BoolVar(&all, "all", false, "every policy")
+	cmd.Flags().BoolVar(&all, "all", false, "every policy that was applied")
 	wait.flags(cmd)
 	out.flag(cmd, "table", "json", "yaml")
 	return cmd
