@@ -18,6 +18,7 @@
 #include "step/multicast.h"
 #include "step/parse.h"
 #include "step/policy.h"
+#include "step/rate.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -212,6 +213,10 @@ int egress(struct __sk_buff *skb)
 		reason = -SHARED_ONWARD;
 		goto out;
 	}
+	if (FEATURE_RATE_EGRESS)
+		reason = rate_take(skb, p, 0);
+	if (reason)
+		goto out;
 	count_forwarded(SLOT, DIRECTION_EGRESS, skb->len);
 	if (p->peer_kind == PEER_HOST)
 		return TC_ACT_OK;
@@ -234,7 +239,7 @@ int ingress(struct __sk_buff *skb)
 	struct packet *p;
 	int reason;
 
-	if (likely(allowed_before(skb))) { /* 0 */
+	if (!FEATURE_RATE_INGRESS && likely(allowed_before(skb))) { /* 0 */
 		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
 		return bpf_redirect_peer(HOST_IFINDEX, 0);
 	}
@@ -253,6 +258,8 @@ int ingress(struct __sk_buff *skb)
 		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(p); /* 3 */
 	if (!reason && is_told(p))
 		reason = -SHARED_ONWARD;
+	if (FEATURE_RATE_INGRESS && !reason)
+		reason = rate_take(skb, p, 0);
 	if (reason)
 		return give_up(skb, h, reason);
 	count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);

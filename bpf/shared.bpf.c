@@ -156,8 +156,15 @@ STEP int onward(struct __sk_buff *skb, struct hand *h, struct flow *f)
 	if (!f)
 		return drop(skb, p, DROP_FLOW_TABLE);
 	if (p->direction == DIRECTION_INGRESS) {
-		reason = p->reply ? reply_untranslate(skb, p, f) : 0;
+		reason = h->container.rate_ingress ? rate_charge(skb, p, 0) : 0;
+		if (!reason && p->reply)
+			reason = reply_untranslate(skb, p, f);
 		return finish(skb, h, reason ? -reason : deliver(p, h->container.ifindex));
+	}
+	if (h->container.rate_egress && p->peer_kind != PEER_WORLD) { /* else to_outside knows whether it may wait */
+		reason = rate_charge(skb, p, 0);
+		if (reason)
+			return drop(skb, p, reason);
 	}
 	if (p->peer_kind == PEER_CONTAINER && !(f->flags & FLOW_HAIRPIN && p->reply))
 		return relay(skb, h);

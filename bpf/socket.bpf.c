@@ -10,6 +10,7 @@
 #include "lib/bytes.h"
 #include "map/socket_services.h"
 #include "step/frontend.h"
+#include "step/pace.h"
 
 volatile const __u64 NETNS_COOKIE; /* of the daemon's network namespace; sockets of others are left alone */
 
@@ -215,6 +216,22 @@ SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
 	return from(ctx, 6);
+}
+
+/* Sockets of all namespaces: containers' and, for what they send to containers, the host's. */
+SEC("sockops")
+int pace(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		pace_begin(ctx);
+		break;
+	case BPF_SOCK_OPS_RETRANS_CB:
+	case BPF_SOCK_OPS_RTT_CB:
+		pace_socket(ctx);
+	}
+	return 1;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -183,7 +183,8 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 			mustReplace(t, l, p)
 			egress, ingress := inSlot(t, l, egressSlots, 3), inSlot(t, l, ingressSlots, 3)
 			insns := l.container.programs[broken].spec.Instructions
-			insns[1] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
+			first := slices.IndexFunc(insns, func(in asm.Instruction) bool { return !in.IsLoadFromMap() && in.Symbol() == "" })
+			insns[first] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
 			next := p
 			next.Revision++
 			next.Egress = tableOf(4000)
@@ -467,6 +468,10 @@ func TestFingerprint(t *testing.T) {
 		"publish":    func(p *Program) { p.Publish = tableOf(1) },
 		"audit":      func(p *Program) { p.Enforcement = policy.Audit },
 		"learn":      func(p *Program) { p.Enforcement = policy.Learn },
+		"sends":      func(p *Program) { p.EgressRate.BitsPerSecond = 1e6 },
+		"send burst": func(p *Program) { p.EgressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
+		"is sent":    func(p *Program) { p.IngressRate.BitsPerSecond = 1e6 },
+		"sent burst": func(p *Program) { p.IngressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
 	}
 	for name, change := range changes {
 		p := sample(1)

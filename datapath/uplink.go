@@ -26,6 +26,8 @@ type Uplink struct {
 	MTU   int
 	// NoEthernet: its frames have no Ethernet header.
 	NoEthernet bool
+	// Paces: its queues (fq) keep a packet until its departure time.
+	Paces bool
 }
 
 // fields are what the log says of an uplink: addresses that it lacks are left away.
@@ -227,7 +229,7 @@ func (u *Uplinks) sync() error {
 	want := map[int]Uplink{}
 	for _, l := range n.Uplinks() {
 		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU,
-			NoEthernet: l.NoEthernet}
+			NoEthernet: l.NoEthernet, Paces: l.Paces}
 	}
 	// The maps first: the programs of a new uplink find themselves in them.
 	err = errors.Join(u.syncAddresses(n.HostAddrs()), u.syncTable(want), u.detachOthers(n, want))

@@ -23,6 +23,10 @@ const (
 	dockerPrefix   = "com.docker.network."
 	// With engines from 28 on, true where one endpoint of the container is the way out for IPv4, another for IPv6.
 	optionSplit = "com.docker.network.driver.private.no_proxy_6to4"
+	// optionMTU is how Docker's own drivers call sluice.mtu, and many compose files.
+	optionMTU = "com.docker.network.driver.mtu"
+	// optionAdvertise begins the options that Docker obeys for every driver.
+	optionAdvertise = "com.docker.network.advertise_addr_"
 )
 
 // The bounds of sluice.mtu: 1280 is the least that IPv6 allows (RFC 8200, 5), 68 that IPv4 does (RFC 791).
@@ -67,15 +71,19 @@ func boolSetter(field func(*endpoint.NetworkOptions) *bool) func(*endpoint.Netwo
 	}
 }
 
-// ParseNetworkOptions reads the options of docker network create -o. Docker's own (com.docker.network.*) are not ours
-// and pass; any other unknown one is refused.
+// ParseNetworkOptions reads the options of docker network create -o. An unknown one is refused, those of Docker's bridge
+// too: whoever forbids something by one must not believe that it is forbidden here.
 func ParseNetworkOptions(options map[string]string) (endpoint.NetworkOptions, error) {
 	out := endpoint.NetworkOptions{Policy: endpoint.PolicyDefault, Masquerade: true}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
-		if strings.HasPrefix(key, dockerPrefix) {
+		name := key
+		switch {
+		case strings.HasPrefix(key, optionAdvertise):
 			continue
+		case key == optionMTU:
+			name = "sluice.mtu"
 		}
-		i := slices.IndexFunc(networkOptions, func(o networkOption) bool { return o.Key == key })
+		i := slices.IndexFunc(networkOptions, func(o networkOption) bool { return o.Key == name })
 		if i < 0 {
 			return out, fmt.Errorf("unknown option %q%s; the options are %s", key, suggest(key), strings.Join(optionNames(), "; "))
 		}

@@ -30,6 +30,7 @@ var _ PolicyDir = (*confdir.Dir)(nil)
 
 // policyFiles is what is known of the policy directory. The lock "policies" guards it; mu guards states besides.
 type policyFiles struct {
+	read    bool   // before, nothing is known
 	dir     string // empty: no directory
 	found   []foundFile
 	failure error // of the directory itself
@@ -89,11 +90,12 @@ func (m *Manager) takePolicyFiles(ctx context.Context, files []confdir.File, fai
 		found[i] = readPolicyFile(filepath.Join(dir, f.Name), f)
 	}
 	defer m.calls.lock("policies")()
-	m.policyFiles.dir, m.policyFiles.found, m.policyFiles.failure = dir, found, failure
+	f := &m.policyFiles
+	f.read, f.dir, f.found, f.failure = true, dir, found, failure
 	m.mu.RLock()
 	documents := m.documents
 	m.mu.RUnlock()
-	plan := m.policyFiles.plan(documents)
+	plan := f.plan(documents)
 	if len(plan.puts)+len(plan.removed) > 0 {
 		m.stamp(plan.puts)
 		if _, err := m.commit(ctx, plan.puts, plan.removed); err != nil {
@@ -134,7 +136,10 @@ func readPolicyFile(path string, f confdir.File) foundFile {
 // plan works out what is to change, given the documents in force. A file is taken whole or not at all; what is in force
 // of one that is not taken stays, and keeps its names.
 func (f *policyFiles) plan(documents map[string]*Document) (p filePlan) {
-	if f.failure != nil {
+	switch {
+	case !f.read:
+		return p
+	case f.failure != nil:
 		return f.keep(documents)
 	}
 	held := heldBy(documents)

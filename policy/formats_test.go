@@ -77,3 +77,21 @@ func FuzzRuleList(f *testing.F) {
 		}
 	})
 }
+
+// TestFormatEveryProtocol: a port of every protocol is written so that it is read as that again.
+func TestFormatEveryProtocol(t *testing.T) {
+	p := &Policy{Name: "p", Rules: []Rule{{Close: [directions]bool{Ingress: true}, Clauses: []Clause{{
+		Path: "ingress[0]", Direction: Ingress, Peers: []Peer{{Entity: EntityHost}},
+		Ports: []PortRule{{Path: "ingress[0].toPorts[0]", Ports: []Port{{AnyProtocol: true, Last: 0xffff}}}},
+	}}}}}
+	text, err := FormatCNP(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, text)
+	for _, port := range []string{"icmp 8", "gre 0", "tcp 1"} {
+		if got, why := w.judge(t, ask{Ingress, "host", port}); got != Allow {
+			t.Errorf("%s: %s (%s) by\n%s", port, got, why, text)
+		}
+	}
+}

@@ -31,4 +31,6 @@ volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replac
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
 volatile const __u8 FEATURE_POLICY_PUBLISH; /* likewise; off: whoever may reach the container may by published ports */
 volatile const __u8 ENFORCEMENT;            /* enum enforcement */
+volatile const __u8 FEATURE_RATE_EGRESS;    /* the map rates limits what the container sends */
+volatile const __u8 FEATURE_RATE_INGRESS;   /* likewise, what it is sent */
 volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

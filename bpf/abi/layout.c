@@ -16,6 +16,7 @@ struct service service;
 struct fragment_key fragment_key;
 struct fragment fragment;
 struct uplink uplink;
+struct rate rate;
 struct counter counter;
 struct budget budget;
 struct event event;

@@ -151,6 +151,15 @@ struct budget {
 	__u32 lost;     /* events that were not written since the start */
 };
 
+/* What a container may send, or be sent, in a second. It is one clock: every packet moves it on by the time that the packet
+ * takes at the rate, so that several processors need but one atomic addition. A clock that is behind is set to now. */
+struct rate {
+	__u64 used;            /* CLOCK_MONOTONIC ns until which what passed uses the rate up */
+	__u64 bits_per_second; /* of IP packets; 0: no limit */
+	__u64 burst;           /* ns: how far the clock may be ahead */
+	__u64 told;            /* CLOCK_MONOTONIC ns of the last event about a drop */
+};
+
 enum nat_flags {
 	NAT_SOURCE = 1 << 0,      /* masquerade: the container opened the flow, the tuple has its masquerade port */
 	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend that has another backend by now
@@ -199,6 +208,7 @@ struct fragment {
 
 enum uplink_flags {
 	UPLINK_NO_ETHERNET = 1 << 0, /* its frames have no Ethernet header (tun, WireGuard) */
+	UPLINK_PACES = 1 << 1,       /* its queues (fq) keep a packet until its departure time */
 };
 
 /* Devices that carry the host's own addresses to others. */

@@ -6,6 +6,11 @@
 
 #define V4_MAPPED bpf_htonl(0xffff) /* third word of ::ffff:a.b.c.d */
 
+enum address_family { /* <sys/socket.h> wants a C library for the target */
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
 STEP void ip_from_v4(struct ip *out, __be32 addr)
 {
 	out->w[0] = 0;

@@ -86,6 +86,5 @@ struct container {
 	__be32 address4, gateway4, subnet4; /* 0: none */
 	__u32 identity, network, ifindex;
 	__u8 subnet4_bits, subnet6_bits;
-	__u8 ipv4, ipv6, internal, masquerade; /* the features of these names */
-	__u16 pad;
+	__u8 ipv4, ipv6, internal, masquerade, rate_egress, rate_ingress; /* the features of these names */
 };

@@ -2,29 +2,12 @@
 /* The way out to the world. */
 #pragma once
 #include "../map/uplinks.h"
+#include "charge.h"
 #include "nat_port.h"
 #include "rewrite.h"
 #include "service.h"
 #include "unreachable.h"
-
-enum address_family { /* <sys/socket.h> wants a C library for the target */
-	AF_INET = 2,
-	AF_INET6 = 10,
-};
-
-/* Length of one packet on the wire without the Ethernet header: of a segment if the device is to cut it (GSO). */
-STEP __u32 wire_length(struct __sk_buff *skb, const struct packet *p)
-{
-	__u32 headers = p->l4 - p->l3;
-	__u8 offset = 0;
-
-	if (!skb->gso_size)
-		return skb->len - p->l3;
-	if (p->proto == IPPROTO_UDP)
-		return headers + sizeof(struct udphdr) + skb->gso_size;
-	bpf_skb_load_bytes(skb, p->l4 + 12, &offset, 1);
-	return headers + (offset >> 4) * 4 + skb->gso_size;
-}
+#include "wire.h"
 
 /* Asks the routing table, as for a packet that came in by the host-side veth. Answers BPF_FIB_LKUP_RET_…, or a negative
  * error. */
@@ -35,7 +18,7 @@ STEP long route(struct __sk_buff *skb, const struct packet *p, struct bpf_fib_lo
 	fib->l4_protocol = p->proto;
 	fib->sport = p->sport;
 	fib->dport = p->dport;
-	fib->tot_len = wire_length(skb, p);
+	fib->tot_len = segment_length(skb, p);
 	if (p->family == 4) {
 		fib->family = AF_INET;
 		fib->ipv4_src = p->src.w[3];
@@ -161,16 +144,24 @@ STEP void route_keep(struct flow *f, const struct route *r)
 	f->route.tick = FLOW_TICK;
 }
 
+/* Takes the packet out of the container's limit, and lets it wait where the way's first device can keep it. 0 or the drop
+ * reason. */
+STEP int leave_charge(struct __sk_buff *skb, struct hand *h, const struct route *r)
+{
+	return h->container.rate_egress ? rate_charge(skb, &h->packet, r->flags & UPLINK_PACES) : 0;
+}
+
 /* A packet whose flow's route was asked for in this tick goes the same way, unless it is masqueraded: its port must be
  * seen to still be the flow's own. The TC action, the negative drop reason, or 0: the routing table must be asked. */
 STEP int leave_as_before(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
 	struct packet *p = &h->packet;
-	int reason = 0;
+	int reason;
 
-	if (f->route.tick != FLOW_TICK || wire_length(skb, p) > f->route.mtu)
+	if (f->route.tick != FLOW_TICK || segment_length(skb, p) > f->route.mtu)
 		return 0;
-	if (p->reply)
+	reason = leave_charge(skb, h, &f->route);
+	if (!reason && p->reply)
 		reason = reply_untranslate(skb, p, f);
 	if (!reason)
 		reason = hop(skb, p);
@@ -223,7 +214,9 @@ RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow
 		return refuse_route(skb, h, answer, fib.mtu_result);
 	u = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
 	route_take(&r, &fib, u);
-	if (h->container.masquerade && f && !p->reply)
+	if (f)
+		reason = leave_charge(skb, h, &r);
+	if (!reason && h->container.masquerade && f && !p->reply)
 		reason = masquerade(skb, h, f, u, fib.ifindex);
 	if (!reason)
 		reason = hop(skb, p);

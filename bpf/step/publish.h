@@ -135,18 +135,8 @@ STEP int publish_frontend_flow(struct tuple *key, struct packet *p, int client_i
 	struct translation t = { .dnat_addr = p->dst, .dnat_port = p->dport, .flags = FLOW_DNAT };
 	struct flow *f = flow_find(key);
 
-<<<<<<< HEAD
-	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply) {
-		int reason = translation_merge(p, f, &t);
-
-		if (!p->fragment && f->ingress_peer == IDENTITY_WORLD && !(p->news && observed()))
-			d->allowed = f->ingress_revision; /* after the merge, which may void it */
-		return reason;
-	}
-=======
 	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply)
 		return translation_merge(p, f, &t);
->>>>>>> main
 	p->reply = 0;
 	return flow_enter(key, p, &t, client_is_lo ? FLOW_INITIATOR_LO : 0);
 }

@@ -194,7 +194,10 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
 		Version: api.Build(), State: "ready", Kernel: kernelRelease(), Doors: d.host.Doors, PID: os.Getpid(),
 		Started: d.started, Memory: residentSet(), Revision: d.manager.Generation(), Events: d.observer.Counts(),
-		Directories: map[string]string{"state": d.config.stateDir, "run": d.config.runDir, "pins": d.config.pinDir, "policy": d.config.policyDir},
+		Directories: map[string]string{"state": d.config.stateDir, "run": d.config.runDir, "pins": d.config.pinDir},
+	}
+	if d.config.policyDir != "" {
+		s.Directories["policy"] = d.config.policyDir
 	}
 	s.Host, _ = os.Hostname()
 	for _, r := range d.host.Requirements {

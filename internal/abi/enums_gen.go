@@ -91,6 +91,7 @@ const (
 // Constants of enum uplink_flags of bpf/abi.
 const (
 	UplinkNoEthernet = 1 // its frames have no Ethernet header (tun, WireGuard)
+	UplinkPaces      = 2 // its queues (fq) keep a packet until its departure time
 )
 
 // Constants of enum event_type of bpf/abi.

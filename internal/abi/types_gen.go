@@ -109,6 +109,16 @@ type Uplink struct {
 	_     uint16
 }
 
+// Rate is struct rate of bpf/abi. What a container may send, or be sent, in a second. It is one clock: every packet
+// moves it on by the time that the packet takes at the rate, so that several processors need but one atomic addition.
+// A clock that is behind is set to now.
+type Rate struct {
+	Used          uint64 // CLOCK_MONOTONIC ns until which what passed uses the rate up
+	BitsPerSecond uint64 // of IP packets; 0: no limit
+	Burst         uint64 // ns: how far the clock may be ahead
+	Told          uint64 // CLOCK_MONOTONIC ns of the last event about a drop
+}
+
 // Counter is struct counter of bpf/abi. Packets and bytes.
 type Counter struct {
 	Packets uint64
@@ -172,6 +182,7 @@ var Sizes = map[string]uintptr{
 	"FragmentKey": 40,
 	"Fragment":    12,
 	"Uplink":      28,
+	"Rate":        32,
 	"Counter":     16,
 	"Budget":      16,
 	"Event":       80,
