@@ -154,7 +154,7 @@ func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic 
 	if err != nil {
 		return nil, nil, err
 	}
-	rows = append(rows, regenerationRow("regenerate 1 container", wall, each, 5))
+	rows = append(rows, oneRow(wall, each))
 	o.progress("program swaps under load")
 	swaps, err := s.measureSwaps(ctx, o)
 	if err != nil {
@@ -191,5 +191,5 @@ func (s *scene) measureCrowd(ctx context.Context, o options) ([]row, error) {
 	}
 	memory := valueRow(fmt.Sprintf("daemon memory, %d containers", crowd), "MiB", []float64{resident}, 50)
 	memory.Note = fmt.Sprintf("resident; its proportional share is %.3g MiB", share)
-	return []row{regenerationRow(fmt.Sprintf("regenerate %d containers", crowd), wall, each, 500), memory}, nil
+	return []row{crowdRow(crowd, wall, each), memory}, nil
 }

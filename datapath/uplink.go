@@ -61,6 +61,12 @@ type HostAddresses interface {
 	List() (map[netip.Addr]Address, error)
 }
 
+// HostNetwork is what the host's network is to policy.
+type HostNetwork struct {
+	LAN   []netip.Prefix // on-link and private routes (link.Network.LAN), sorted
+	Addrs []netip.Addr   // the host's own, sorted
+}
+
 // UplinksConfig is what FollowUplinks is given.
 type UplinksConfig struct {
 	Prefix string // of the containers' devices, which are no uplinks
@@ -88,6 +94,10 @@ type Uplinks struct {
 	mu      sync.Mutex
 	current map[int]Uplink
 	err     error // of the last synchronisation
+
+	toldMu    sync.Mutex // held while onNetwork is called
+	told      HostNetwork
+	onNetwork func(HostNetwork)
 
 	changed chan struct{}
 	stop    context.CancelFunc
@@ -135,6 +145,30 @@ func (u *Uplinks) List() (map[int]Uplink, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.current, u.err
+}
+
+// OnNetwork has f called, with what the host's network is, now and whenever that changed. The calls come one after
+// another.
+func (u *Uplinks) OnNetwork(f func(HostNetwork)) {
+	u.toldMu.Lock()
+	defer u.toldMu.Unlock()
+	u.onNetwork = f
+	f(u.told)
+}
+
+// tell remembers what the host's network is, and tells it if it changed.
+func (u *Uplinks) tell(now HostNetwork) {
+	u.toldMu.Lock()
+	defer u.toldMu.Unlock()
+	if !slices.Equal(now.LAN, u.told.LAN) {
+		u.cfg.Log.WithField("prefixes", now.LAN).Info("local network")
+	} else if slices.Equal(now.Addrs, u.told.Addrs) {
+		return
+	}
+	u.told = now
+	if u.onNetwork != nil {
+		u.onNetwork(now)
+	}
 }
 
 // watch subscribes, and again when the subscription breaks; then everything may have changed.
@@ -191,6 +225,7 @@ func (u *Uplinks) sync() error {
 	if err != nil {
 		return u.note(nil, err)
 	}
+	u.tell(HostNetwork{LAN: n.LAN(), Addrs: n.HostAddrs()})
 	want := map[int]Uplink{}
 	for _, l := range n.Uplinks() {
 		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU,

@@ -250,8 +250,11 @@ func endpointRequest(r *api.CreateEndpointRequest) (endpoint.EndpointRequest, er
 		return endpoint.EndpointRequest{}, err
 	}
 	out := endpoint.EndpointRequest{NetworkID: r.NetworkID, ID: r.EndpointID}
-	err := checkEndpointOptions(r.Options)
-	if err != nil {
+	var err error
+	if out.Options, err = endpointOptions(r.Options); err != nil {
+		return out, err
+	}
+	if out.DNS, err = serverOption(r.Options); err != nil {
 		return out, err
 	}
 	if out.Exposed, out.Ports, err = portOptions(r.Options); err != nil {

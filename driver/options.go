@@ -19,6 +19,7 @@ const (
 	optionGeneric  = "com.docker.network.generic"
 	optionExposed  = "com.docker.network.endpoint.exposedports"
 	optionPorts    = "com.docker.network.portmap"
+	optionDNS      = "com.docker.network.endpoint.dnsservers"
 	dockerPrefix   = "com.docker.network."
 	// With engines from 28 on, true where one endpoint of the container is the way out for IPv4, another for IPv6.
 	optionSplit = "com.docker.network.driver.private.no_proxy_6to4"
@@ -165,14 +166,45 @@ func genericOptions(options map[string]any) (endpoint.NetworkOptions, error) {
 	return ParseNetworkOptions(generic)
 }
 
-// checkEndpointOptions refuses what docker run --network name=…,driver-opt=… can pass beside Docker's own options.
-func checkEndpointOptions(options map[string]any) error {
+// optionPrefix begins the keys of the options that an endpoint may have: they are those of a container's labels.
+const optionPrefix = "sluice."
+
+// endpointOptions reads what docker run --network name=…,driver-opt=KEY=VALUE gives beside Docker's own options, nil if
+// nothing. What the keys and values mean is decided by the use-cases.
+func endpointOptions(options map[string]any) (map[string]string, error) {
+	var out map[string]string
 	for _, key := range slices.Sorted(maps.Keys(options)) {
-		if !strings.HasPrefix(key, dockerPrefix) {
-			return fmt.Errorf("unknown endpoint option %q: there are none; network options are given to docker network create -o", key)
+		if strings.HasPrefix(key, dockerPrefix) {
+			continue
 		}
+		if slices.ContainsFunc(networkOptions, func(o networkOption) bool { return o.Key == key }) {
+			return nil, fmt.Errorf("unknown endpoint option %q: it is one of networks, give it to docker network create -o", key)
+		}
+		if !strings.HasPrefix(key, optionPrefix) {
+			return nil, fmt.Errorf("unknown endpoint option %q: the keys are those of the labels, %segress for example", key, optionPrefix)
+		}
+		value, ok := options[key].(string)
+		if !ok {
+			return nil, fmt.Errorf("%w: option %s is no text", errRequest, key)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[key] = value
 	}
-	return nil
+	return out, nil
+}
+
+// serverOption reads the DNS servers that docker run --dns or the engine's configuration gives.
+func serverOption(options map[string]any) ([]netip.Addr, error) {
+	var servers []netip.Addr
+	if err := structured(options, optionDNS, &servers); err != nil {
+		return nil, err
+	}
+	for i, a := range servers {
+		servers[i] = a.WithZone("").Unmap()
+	}
+	return slices.DeleteFunc(servers, func(a netip.Addr) bool { return !a.IsValid() }), nil
 }
 
 // boolOption reads an option that is a boolean or its text.

@@ -26,10 +26,14 @@ type Options struct {
 	Engine     Engine
 	Leases     Leases
 	Ports      Registry
-	PolicyDir  PolicyDir        // nil: there is none
-	DefaultMTU func() int       // of the uplink, for networks without sluice.mtu
-	Now        func() time.Time // the clock; nil: time.Now
-	Log        logrus.FieldLogger
+	PolicyDir  PolicyDir  // nil: there is none
+	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
+	// HostDNS returns the servers that the host asks; nil: none.
+	HostDNS func() []netip.Addr
+	// PublishDefault is who may reach published ports that no rule is about.
+	PublishDefault policy.PublishDefault
+	Now            func() time.Time // the clock; nil: time.Now
+	Log            logrus.FieldLogger
 }
 
 // Store is what the use-cases need of the store.
@@ -63,8 +67,11 @@ type Manager struct {
 	changes    map[string]*LabelChange // by container id
 	generation uint64                  // counts changes of anything that programs are made from
 	judgements map[string]Judgement    // by endpoint id
-	running    map[string]*running     // by endpoint id
-	retired    []identity.ID           // one hold each, to be released when a pass has ended their use
+	mentions   mentions                // of containers' names
+	refused    map[string]refusal      // by endpoint id
+	host       datapath.HostNetwork
+	running    map[string]*running // by endpoint id
+	retired    []identity.ID       // one hold each, to be released when a pass has ended their use
 
 	policyFiles  policyFiles
 	regeneration regeneration
@@ -78,6 +85,9 @@ func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.HostDNS == nil {
+		o.HostDNS = func() []netip.Addr { return nil }
+	}
 	m := &Manager{
 		Options:    o,
 		networks:   map[string]*Network{},
@@ -88,9 +98,12 @@ func NewManager(o Options) *Manager {
 		changes:    map[string]*LabelChange{},
 		published:  map[netip.Addr]datapath.Address{},
 		judgements: map[string]Judgement{},
+		mentions:   newMentions(),
+		refused:    map[string]refusal{},
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
 	}
+	m.plans.publish = o.PublishDefault
 	m.regeneration.init()
 	return m
 }
@@ -135,6 +148,7 @@ func (m *Manager) saveAll(ctx context.Context, all []*Endpoint, ops ...store.Op)
 		if old := m.endpoints[e.ID]; old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
 			m.retired = append(m.retired, old.Identity)
 		}
+		m.mentions.replace(m.endpoints[e.ID], e)
 		m.endpoints[e.ID] = e
 	}
 	m.generation++
@@ -149,8 +163,10 @@ func (m *Manager) erase(ctx context.Context, e *Endpoint) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.mentions.replace(m.endpoints[e.ID], nil)
 	delete(m.endpoints, e.ID)
 	delete(m.judgements, e.ID)
+	delete(m.refused, e.ID)
 	m.generation++
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/store"
 )
@@ -108,6 +109,7 @@ func (m *Manager) loadPolicies(ctx context.Context) error {
 		return fmt.Errorf("restore policies: %w", err)
 	}
 	m.policies = set
+	m.mentions.setPolicies(set)
 	return nil
 }
 
@@ -203,10 +205,11 @@ func (m *Manager) ApplyPolicies(ctx context.Context, sources []api.PolicySource)
 	m.stamp(all)
 	var results []api.PolicyResult
 	m.mu.RLock()
+	selected := m.selects()
 	for _, p := range all {
 		r := api.PolicyResult{
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
-			Action: api.ActionCreated, Endpoints: len(m.selected(p.policy)),
+			Action: api.ActionCreated, Endpoints: len(selected(p.policy)),
 		}
 		old := m.documents[p.document.Key]
 		if old != nil && old.Origin == policy.OriginDirectory {
@@ -260,6 +263,11 @@ func (m *Manager) commit(ctx context.Context, puts []parsed, removed []string) (
 		}
 		ops = append(ops, op)
 	}
+	done, err := m.announce(ctx, set.Names())
+	if err != nil {
+		return 0, fmt.Errorf("relabel the containers that policies name: %w", err)
+	}
+	defer done()
 	if err := m.Store.Apply(ctx, ops...); err != nil {
 		return 0, fmt.Errorf("store policies: %w", err)
 	}
@@ -281,11 +289,12 @@ func (m *Manager) ValidatePolicies(_ context.Context, sources []api.PolicySource
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	selected := m.selects()
 	var results []api.PolicyResult
 	for _, p := range all {
 		results = append(results, api.PolicyResult{
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
-			Action: api.ActionValid, Endpoints: len(m.selected(p.policy)),
+			Action: api.ActionValid, Endpoints: len(selected(p.policy)),
 		})
 	}
 	return results, nil
@@ -297,6 +306,7 @@ func (m *Manager) DeletePolicies(ctx context.Context, names []string) (api.Chang
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	defer m.calls.lock("policies")()
 	m.mu.RLock()
+	selected := m.selects()
 	var results []api.PolicyResult
 	var missing []string
 	var err error
@@ -310,7 +320,7 @@ func (m *Manager) DeletePolicies(ctx context.Context, names []string) (api.Chang
 		default:
 			results = append(results, api.PolicyResult{
 				Name: name, Kind: d.kind(), Source: d.Source.String(), Action: api.ActionDeleted,
-				Endpoints: len(m.selected(m.policies.Get(name))),
+				Endpoints: len(selected(m.policies.Get(name))),
 			})
 		}
 	}
@@ -341,6 +351,7 @@ func (m *Manager) enforce(set *policy.Set, change func(map[string]*Document)) ui
 	documents := maps.Clone(m.documents)
 	change(documents)
 	m.policies, m.documents = set, documents
+	m.mentions.setPolicies(set)
 	m.generation++
 	generation := m.generation
 	m.mu.Unlock()
@@ -348,32 +359,29 @@ func (m *Manager) enforce(set *policy.Set, change func(map[string]*Document)) ui
 	return generation
 }
 
-// selected returns the ids of the endpoints that a policy selects, sorted. The caller holds mu.
-func (m *Manager) selected(p *policy.Policy) []string {
-	ids := []string{}
+// selects returns the function that finds the ids of the endpoints that a policy selects, sorted. The caller holds mu.
+func (m *Manager) selects() func(p *policy.Policy) []string {
+	labels := map[identity.ID]identity.Labels{}
+	holders := map[identity.ID][]string{}
 	for id, e := range m.endpoints {
-		if labels, ok := m.identities.Labels(e.Identity); ok && e.joined() && p != nil && p.Selects(labels) {
-			ids = append(ids, id)
+		if !e.joined() {
+			continue
 		}
+		if labels[e.Identity] == nil {
+			labels[e.Identity], _ = m.identities.Labels(e.Identity)
+		}
+		holders[e.Identity] = append(holders[e.Identity], id)
 	}
-	slices.Sort(ids)
-	return ids
-}
-
-// Policies lists the documents.
-func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
-	refused := m.policyFiles.refusals()
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	all := []api.Policy{}
-	for _, p := range m.policies.List() {
-		d := m.documents[p.Key()]
-		all = append(all, api.Policy{
-			Name: d.Key, Kind: d.kind(), Source: d.Source.String(), Rules: len(p.Rules), Endpoints: m.selected(p),
-			Revision: d.Generation, Applied: d.Applied, Text: d.Text, Origin: d.Origin.String(), Problems: refused[d.Source.File],
-		})
+	return func(p *policy.Policy) []string {
+		ids := []string{}
+		for identity, l := range labels {
+			if l != nil && p != nil && p.Selects(l) {
+				ids = append(ids, holders[identity]...)
+			}
+		}
+		slices.Sort(ids)
+		return ids
 	}
-	return all, nil
 }
 
 // UnreadablePolicies names the stored documents that this version cannot read, sorted.

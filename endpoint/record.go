@@ -83,11 +83,19 @@ type Endpoint struct {
 	Sandbox   string         // path of the namespace that it joined
 	Veth      *datapath.Veth // while it is joined
 	Container Container
+	// Options are those of docker run --network name=…,driver-opt=KEY=VALUE: labels of this endpoint alone, in the place
+	// of the container's of the same keys.
+	Options   map[string]string
+	DNS       []netip.Addr        // the servers that Docker's embedded DNS asks for it, if it has any of its own
 	Identity  identity.ID         // Init until the labels are known
 	Ports     []service.Mapping   // as Docker asked for
 	Published []service.Published // what they became
 	Split     bool                // the sandbox has another endpoint for the ports of one family
 	Created   time.Time
+
+	// What follows from the identity's labels (remember).
+	hasName  bool     // they have sluice.name
+	mentions []string // the names of containers that their policy mentions
 }
 
 // Judgement is the revision of an endpoint's policy. It is new whenever the tables change, and durable before a program

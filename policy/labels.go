@@ -20,6 +20,8 @@ type labelReader struct {
 	labels   identity.Labels
 	rule     Rule
 	problems Problems
+	// alone: the container has other labels, which are not known. What depends on them is not judged.
+	alone bool
 }
 
 // labelReaders are the labels with a fixed key, without LabelPrefix.
@@ -55,6 +57,18 @@ func LabelKeys() []string {
 // the keys.
 func LabelPolicy(l identity.Labels) (*Policy, error) {
 	r := labelReader{labels: l}
+	return r.policy()
+}
+
+// CheckLabels returns the error that LabelPolicy has for every container with these labels, whatever others it has.
+func CheckLabels(l identity.Labels) error {
+	r := labelReader{labels: l, alone: true}
+	_, err := r.policy()
+	return err
+}
+
+func (r *labelReader) policy() (*Policy, error) {
+	l := r.labels
 	found := false
 	for _, key := range ownKeys(l) {
 		found = true
@@ -172,6 +186,9 @@ func (t *term) clause(d Direction, deny bool, path string, line int) Clause {
 // check finds what is right by the grammar but can never be.
 func (r *labelReader) check(t *term, d Direction) []*fault {
 	faults := slices.DeleteFunc([]*fault{t.checkPeer(), t.checkNames(d)}, func(f *fault) bool { return f == nil })
+	if r.alone {
+		return faults
+	}
 	if _, ok := r.labels[labelProject]; t.peer.SameProject && !ok {
 		faults = append(faults, faultf(t.at, "the container is of no compose project, so there is no service %s beside it: write name:%s for a container, or PROJECT/%s",
 			t.peer.service(), t.peer.service(), t.peer.service()))

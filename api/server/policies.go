@@ -87,6 +87,12 @@ func (s *Server) deletePolicies(r *http.Request) (any, error) {
 	if err != nil || len(found) == 0 {
 		return api.Change{}, err
 	}
+	for _, p := range found {
+		if p.Origin == api.OriginLabel {
+			return nil, api.Errorf(api.CodeInvalid,
+				"delete policy %s: it is the %s: \"sluice endpoint label\" changes them", p.Name, p.Source)
+		}
+	}
 	names := make([]string, len(found))
 	for i, p := range found {
 		names[i] = p.Name

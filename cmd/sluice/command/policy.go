@@ -103,9 +103,11 @@ func (a *app) policyList() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List the policies",
-		Long: `List the policies in force: those that were applied and those of files in the daemon's policy
-directory. Files that are broken are listed below, with what is wrong; what they brought before
-they were is still in force.`,
+		Long: `List the policies in force: those that were applied, those of files in the daemon's policy
+directory, and those that labels of containers are (labels:CONTAINER, one for all containers that
+have the same). UNRESOLVED are peers that no container is now, a service that does not run yet for
+example. Files that are broken are listed below, with what is wrong; what they brought before they
+were is still in force.`,
 		Example: `  sluice policy list -o wide`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -130,6 +132,7 @@ func (a *app) policyColumns() []column[api.Policy] {
 		{name: "RULES", value: func(p api.Policy) string { return strconv.Itoa(p.Rules) }},
 		{name: "ENDPOINTS", value: func(p api.Policy) string { return strconv.Itoa(len(p.Endpoints)) }},
 		{name: "AGE", value: func(p api.Policy) string { return ago(a.Now(), p.Applied) }},
+		{name: "UNRESOLVED", value: func(p api.Policy) string { return strings.Join(p.Unresolved, ", ") }},
 		{name: "REVISION", wide: true, value: func(p api.Policy) string { return strconv.FormatUint(p.Revision, 10) }},
 		{name: "SOURCE", wide: true, value: func(p api.Policy) string { return p.Source }},
 	}
@@ -186,7 +189,7 @@ policy directory is deleted by removing it there.
 		Example: `  sluice policy delete allow-web --wait
   sluice policy delete -f policies/
   sluice policy delete --all`,
-		ValidArgsFunction: a.complete(0, policyNames),
+		ValidArgsFunction: a.complete(0, documentNames),
 		Args: func(_ *cobra.Command, args []string) error {
 			ways := 0
 			for _, used := range []bool{len(args) > 0, len(files) > 0, all} {
