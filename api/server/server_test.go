@@ -28,12 +28,29 @@ import (
 // start serves a fake and returns a client of it.
 func start(t *testing.T, f *servertest.Fake) *api.Client {
 	t.Helper()
-	c := api.NewClient(servertest.Serve(t, f.Backend(), server.Options{}))
+	c := start(t, f)
 	t.Cleanup(c.Close)
 	return c
 }
 
 // TestRoundTrip checks that what a backend says reaches the client whole.
+// TestDeleteSparesLabels: the policies that labels are go with their containers only.
+func TestDeleteSparesLabels(t *testing.T) {
+	f := servertest.Sample()
+	c := start(t, f)
+	_, err := c.DeletePolicies(t.Context(), api.DeleteRequest{Names: []string{"labels:web@front"}})
+	if api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), "sluice endpoint label") {
+		t.Errorf("deleting labels: %v", err)
+	}
+	if _, err := c.DeletePolicies(t.Context(), api.DeleteRequest{All: true}); err != nil {
+		t.Error(err)
+	}
+	want := []servertest.Call{{Method: "DeletePolicies", Args: []string{"allow-web", "shop/deny-all"}}}
+	if diff := cmp.Diff(want, f.Calls()); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	f := servertest.Sample()
 	c := start(t, f)
