@@ -28,12 +28,11 @@ import (
 // start serves a fake and returns a client of it.
 func start(t *testing.T, f *servertest.Fake) *api.Client {
 	t.Helper()
-	c := start(t, f)
+	c := api.NewClient(servertest.Serve(t, f.Backend(), server.Options{}))
 	t.Cleanup(c.Close)
 	return c
 }
 
-// TestRoundTrip checks that what a backend says reaches the client whole.
 // TestDeleteSparesLabels: the policies that labels are go with their containers only.
 func TestDeleteSparesLabels(t *testing.T) {
 	f := servertest.Sample()
@@ -51,6 +50,7 @@ func TestDeleteSparesLabels(t *testing.T) {
 	}
 }
 
+// TestRoundTrip checks that what a backend says reaches the client whole.
 func TestRoundTrip(t *testing.T) {
 	f := servertest.Sample()
 	c := start(t, f)
