@@ -23,7 +23,7 @@ if engine_answers; then
   left=0
   within 10 docker ps -aq --filter label=$mark | xargs -r timeout -k 1 60 docker rm -f >/dev/null || left=1
   within 10 docker network ls -q --filter label=$mark | xargs -r timeout -k 1 60 docker network rm >/dev/null || left=1
-  within 10 docker image ls -q $image | xargs -r timeout -k 1 60 docker image rm -f >/dev/null || left=1
+  ! within 10 docker image inspect $image >/dev/null 2>&1 || within 60 docker image rm $image >/dev/null || left=1
   if [ $left = 1 ] && [ ! -e "$run/dockerd.pid" ]; then
     echo "make stop: the engine does not remove what make run made (see above); try again once it does" >&2
     exit 1
