@@ -185,7 +185,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.ipam, err = ipam.New(ctx, ipam.Options{Store: d.store, Host: d.routes, Blocks: blocks}); err != nil {
+	if d.ipam, err = ipam.New(ctx, ipam.Options{Store: d.store, Host: d.routes, Networks: d.docker, Blocks: blocks}); err != nil {
 		return err
 	}
 	publish, err := policy.ParsePublishDefault(d.config.publish)
