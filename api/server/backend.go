@@ -19,6 +19,7 @@ type Backend struct {
 	Endpoints  Endpoints
 	Identities Identities
 	Policies   Policies
+	Insight    Insight
 	Revisions  Revisions
 	Ports      Ports
 	Kernel     Kernel
@@ -62,6 +63,20 @@ type Policies interface {
 	ValidatePolicies(ctx context.Context, sources []api.PolicySource) ([]api.PolicyResult, error)
 	// DeletePolicies deletes documents by their exact names, all or none.
 	DeletePolicies(ctx context.Context, names []string) (api.Change, error)
+}
+
+// Insight answers questions about policy.
+type Insight interface {
+	// Explain understands the ends as users write them: endpoints are references as for the other calls.
+	Explain(ctx context.Context, r api.ExplainRequest) (api.Explanation, error)
+	DiffPolicies(ctx context.Context, sources []api.PolicySource) (api.PolicyDiff, error)
+	// Exposed lists the ways into the endpoints of these ids, all if ids is nil. allow, unless nil, is a list of what may
+	// be exposed; CodeInvalid if it cannot be read.
+	Exposed(ctx context.Context, ids []string, allow *string) ([]api.Exposure, error)
+	// Graph lists what concerns the endpoints of these ids, everything if ids is nil.
+	Graph(ctx context.Context, ids []string) ([]api.Edge, error)
+	// Learn answers for the endpoints of these ids, which have one policy.
+	Learn(ctx context.Context, ids []string, r api.LearnRequest) (api.Learned, error)
 }
 
 // Revisions waits for regenerations.
