@@ -34,10 +34,10 @@ type subject struct {
 
 // resolution is a subject's tables, or why there are none.
 type resolution struct {
-	labels          identity.Labels
-	egress, ingress *policy.Table
-	hash            string // of both tables
-	err             error
+	labels identity.Labels
+	tables policy.Tables
+	hash   string // of the tables
+	err    error
 }
 
 // planned is what an endpoint should run, and the records that this follows from.
@@ -212,8 +212,8 @@ func (p *plans) resolve(j *job) *resolution {
 		r.err = err
 		return r
 	}
-	r.egress, r.ingress, r.err = policy.Resolve(p.policies, policy.Subject{Labels: own.Labels, Mode: mode, Isolate: s.isolate}, p.universe)
-	r.hash = r.egress.Hash() + "/" + r.ingress.Hash()
+	r.tables, r.err = policy.Resolve(p.policies, policy.Subject{Labels: own.Labels, Mode: mode, Isolate: s.isolate}, p.universe)
+	r.hash = r.tables.Hash()
 	return r
 }
 
@@ -238,7 +238,7 @@ func (j *job) makeProgram(revision uint32, r *resolution) datapath.Program {
 		Slot: e.Veth.Slot, Identity: uint32(e.Identity), Network: n.Number, Revision: revision,
 		HostIfindex: e.Veth.Ifindex, HostMAC: e.Veth.HostMAC, MAC: mac, IPv4: e.IPv4, IPv6: e.IPv6,
 		Closed: !e.named(), Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
-		Egress: r.egress, Ingress: r.ingress,
+		Egress: r.tables.Egress, Ingress: r.tables.Ingress,
 	}
 	for _, a := range e.addrs() {
 		s, _ := n.subnet(a)

@@ -190,7 +190,7 @@ func TestPlansAreAsFromNothing(t *testing.T) {
 				network: &Network{Options: NetworkOptions{Policy: PolicyDefault, Isolate: round%2 == 0}}}
 			got, want := incremental.resolve(j), fresh.resolve(j)
 			if got.hash != want.hash || got.err != nil {
-				t.Fatalf("round %d, identity %s: %v\n%s", round, k.ID, got.err, cmp.Diff(want.ingress, got.ingress))
+				t.Fatalf("round %d, identity %s: %v\n%s", round, k.ID, got.err, cmp.Diff(want.tables.Ingress, got.tables.Ingress))
 			}
 		}
 	}

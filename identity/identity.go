@@ -22,6 +22,8 @@ const (
 // The labels that Sluice itself adds to every endpoint.
 const (
 	LabelNetwork = "sluice.network" // name of the endpoint's network
+	// LabelName is the container's name. Only containers that some policy names have it, for it sets replicas apart.
+	LabelName = "sluice.name"
 )
 
 var reservedNames = map[ID]string{

@@ -14,6 +14,7 @@ var entityClasses = map[Entity][]Class{
 	EntityHost:    {ClassHost},
 	EntityCluster: {ClassNetwork, ClassOther, ClassHost},
 	EntityNone:    {},
+	EntityNet:     {ClassNetwork},
 }
 
 // compiledClause is a clause with its peers sorted by how the table holds them.

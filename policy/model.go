@@ -30,9 +30,25 @@ type Policy struct {
 	Name        string
 	Namespace   string // empty: every compose project
 	Description string
+	Origin      Origin
 	Source      Source
 	Rules       []Rule
 }
+
+// Origin is the front end that a policy came by.
+type Origin uint8
+
+// The origins.
+const (
+	OriginDocument  Origin = iota // applied through the API
+	OriginDirectory               // a file of the policy directory
+	OriginLabel                   // the labels of the container that it is about
+)
+
+var originNames = [...]string{OriginDocument: "document", OriginDirectory: "directory", OriginLabel: "label"}
+
+// String is for people.
+func (o Origin) String() string { return originNames[o] }
 
 // Key is the policy's name in a Set: "namespace/name", or the name where there is no namespace.
 func (p *Policy) Key() string {
@@ -64,6 +80,23 @@ type Rule struct {
 	// Close tells, per Direction, whether the rule puts the subject into default deny.
 	Close   [directions]bool
 	Clauses []Clause
+	// Preset is the profile that the rule gives its subject.
+	Preset Preset
+	// Publish says who may reach the subject's published ports. It is judged beside Ingress.
+	Publish []PublishRule
+	// Enforcement is nil and rates are zero where the rule says nothing of them: see Set.Settings.
+	Enforcement *Enforcement
+	Rates       [directions]Rate
+}
+
+// PublishRule allows peers to reach one published port, or all of them. Where a port has a rule of its own, the rules
+// for all ports of the same policy do not count for it.
+type PublishRule struct {
+	Path     string // in the document: "publish.5432[0]"
+	Line     int
+	Port     uint16 // of the host; 0: every published port
+	Protocol uint8  // 0: TCP, UDP and SCTP
+	Peers    []Peer // alternatives; none: nobody
 }
 
 // Clause allows or denies one combination of peers and ports. It matches when one of Peers and one of Ports do.
@@ -84,7 +117,11 @@ type Peer struct {
 	Entity   Entity
 	Selector *Selector // containers with these labels
 	Prefix   netip.Prefix
-	Except   []netip.Prefix // of Prefix
+	Domain   string // "example.com", "*.example.com" (one level), "**.example.com"; Validate refuses it until names are resolved
+	// Except are holes in Prefix.
+	Except []netip.Prefix
+	// SameProject restricts Selector to the compose project of the rule's subject. A subject of no project has no such peers.
+	SameProject bool
 }
 
 // Entity is a group of peers that has no labels.
@@ -97,6 +134,10 @@ const (
 	EntityHost    Entity = "host"    // this host
 	EntityCluster Entity = "cluster" // this host and the containers of every Sluice network
 	EntityNone    Entity = "none"    // nothing
+
+	EntityNet      Entity = "net"      // the containers of the subject's own network
+	EntityLAN      Entity = "lan"      // what Universe.LAN says of the world
+	EntityInternet Entity = "internet" // the rest of the world
 )
 
 // PortRule is a list of alternatives that stand together in the document.

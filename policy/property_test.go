@@ -169,7 +169,7 @@ func TestFlattenedEqualsRules(t *testing.T) {
 		universe := NewUniverse(known...)
 		var tables [directions]*Table
 		var err error
-		if tables[Egress], tables[Ingress], err = Resolve(set, subject, universe); err != nil {
+		if tables[Egress], tables[Ingress], err = resolveBoth(set, subject, universe); err != nil {
 			t.Fatal(err)
 		}
 		for d, table := range tables {
@@ -196,11 +196,11 @@ func TestNotMentionedTouchesNothing(t *testing.T) {
 		g := generator{rand.New(rand.NewPCG(uint64(seed), 2))}
 		set, known, subject := g.set(t, g.IntN(6)), g.universe(4), g.subject()
 		newcomer := KnownIdentity{ID: 5000, Labels: g.labels()}
-		before, beforeIn, err := Resolve(set, subject, NewUniverse(known...))
+		before, beforeIn, err := resolveBoth(set, subject, NewUniverse(known...))
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, afterIn, err := Resolve(set, subject, NewUniverse(append(known, newcomer)...))
+		after, afterIn, err := resolveBoth(set, subject, NewUniverse(append(known, newcomer)...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,8 +240,8 @@ func TestPolicyThatSelectsNotTouchesNothing(t *testing.T) {
 			old := before.Get(p.Key())
 			replaced = replaced || old != nil && old.Selects(subject.Labels)
 		}
-		e1, i1, err1 := Resolve(before, subject, universe)
-		e2, i2, err2 := Resolve(after, subject, universe)
+		e1, i1, err1 := resolveBoth(before, subject, universe)
+		e2, i2, err2 := resolveBoth(after, subject, universe)
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
@@ -256,7 +256,7 @@ func TestResolveIsDeterministic(t *testing.T) {
 	for seed := range 50 {
 		g := generator{rand.New(rand.NewPCG(uint64(seed), 4))}
 		set, known, subject := g.set(t, 8), g.universe(8), g.subject()
-		e1, i1, err := Resolve(set, subject, NewUniverse(known...))
+		e1, i1, err := resolveBoth(set, subject, NewUniverse(known...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestResolveIsDeterministic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e2, i2, err := Resolve(shuffled, subject, NewUniverse(known...))
+		e2, i2, err := resolveBoth(shuffled, subject, NewUniverse(known...))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 
 	"github.com/sluice-net/sluice/identity"
 )
@@ -42,6 +43,18 @@ type Subject struct {
 	Mode  Mode
 	// Isolate is the network option sluice.isolate: peers of the same network need a rule too.
 	Isolate bool
+	// PublishDefault is the daemon's setting.
+	PublishDefault PublishDefault
+	// Resolvers are the servers that Docker's embedded DNS asks from within the container's network namespace: those
+	// of the container (--dns), the daemon or the host, without loopback addresses. They are always reachable, unless an
+	// administrator's rule denies them.
+	Resolvers []Resolver
+}
+
+// Resolver is a DNS server that is asked on port 53, by UDP and TCP.
+type Resolver struct {
+	Addr netip.Addr
+	ID   identity.ID // whose address that is: identity.Host, identity.World, or a container's
 }
 
 // What RuleRefs of the network's options say in place of a rule.
@@ -54,10 +67,11 @@ const (
 // ErrTooManyRules: verdicts name rules in 16 bits.
 var ErrTooManyRules = errors.New("more than 65535 rules in one table")
 
-// Resolve flattens the rules that select the subject into its two tables. A nil table means that nothing restricts
-// the direction: egress allows everything, ingress allows its own network, the host and the world, and denies other
-// networks. The same arguments give equal tables. The error wraps ErrTooManyRules.
-func Resolve(set *Set, subject Subject, universe *Universe) (egress, ingress *Table, err error) {
+// Resolve flattens the rules that select the subject, its own labels included, into its tables. A nil table means that
+// nothing restricts: egress allows everything, ingress allows its own network, the host and the world, and denies other
+// networks, publish adds nothing to ingress. The same arguments give equal tables. The error wraps ErrTooManyRules or is
+// that of LabelPolicy.
+func Resolve(set *Set, subject Subject, universe *Universe) (t Tables, err error) {
 	if subject.Network == "" {
 		subject.Network = subject.Labels[identity.LabelNetwork]
 	}
@@ -71,13 +85,13 @@ func Resolve(set *Set, subject Subject, universe *Universe) (egress, ingress *Ta
 	if subject.Mode != ModeNever {
 		rules = set.selecting(subject.Labels)
 	}
-	if egress, err = resolveDirection(Egress, rules, &subject, universe); err != nil {
-		return nil, nil, fmt.Errorf("resolve egress: %w", err)
+	if t.Egress, err = resolveDirection(Egress, rules, &subject, universe); err != nil {
+		return Tables{}, fmt.Errorf("resolve egress: %w", err)
 	}
-	if ingress, err = resolveDirection(Ingress, rules, &subject, universe); err != nil {
-		return nil, nil, fmt.Errorf("resolve ingress: %w", err)
+	if t.Ingress, err = resolveDirection(Ingress, rules, &subject, universe); err != nil {
+		return Tables{}, fmt.Errorf("resolve ingress: %w", err)
 	}
-	return egress, ingress, nil
+	return t, nil
 }
 
 func resolveDirection(d Direction, rules []*compiledRule, subject *Subject, u *Universe) (*Table, error) {

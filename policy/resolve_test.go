@@ -77,7 +77,7 @@ var peerIDs = map[string]identity.ID{"db": idDB, "web": idWeb, "job": idJob, "ot
 
 func (w *world) judge(t *testing.T, q ask) (Verdict, string) {
 	t.Helper()
-	egress, ingress, err := Resolve(w.set, w.subject, w.universe)
+	egress, ingress, err := resolveBoth(w.set, w.subject, w.universe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,13 +234,13 @@ func TestNilTables(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, documents(tt.specs...)...)
 			w.subject.Mode, w.subject.Isolate = tt.mode, tt.isolate
-			egress, ingress, err := Resolve(w.set, w.subject, w.universe)
+			egress, ingress, err := resolveBoth(w.set, w.subject, w.universe)
 			if err != nil || (egress != nil) != tt.egress || (ingress != nil) != tt.ingress {
 				t.Errorf("egress %v, ingress %v, %v", egress != nil, ingress != nil, err)
 			}
 		})
 	}
-	if egress, ingress, err := Resolve(nil, Subject{}, nil); egress != nil || ingress != nil || err != nil {
+	if egress, ingress, err := resolveBoth(nil, Subject{}, nil); egress != nil || ingress != nil || err != nil {
 		t.Error("no set and no universe: a table")
 	}
 }
@@ -248,7 +248,7 @@ func TestNilTables(t *testing.T) {
 // TestTableListsLittle: classes carry what whole classes share, so that identities need no entries.
 func TestTableListsLittle(t *testing.T) {
 	w := newWorld(t, documents(selectDB+"ingress: [{fromEntities: [all]}]\negress: [{toEndpoints: [{matchLabels: {app: web}}]}, {toCIDR: [10.0.0.0/9, 10.128.0.0/9]}]")...)
-	egress, ingress, err := Resolve(w.set, w.subject, w.universe)
+	egress, ingress, err := resolveBoth(w.set, w.subject, w.universe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestTableListsLittle(t *testing.T) {
 		t.Error("equal profiles do not share memory")
 	}
 	w = newWorld(t, documents(selectDB+"ingress: [{fromEntities: [all]}]", selectDB+"ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}, {fromCIDR: [10.0.0.0/8]}]")...)
-	if _, said, err := Resolve(w.set, w.subject, w.universe); err != nil || len(said.Identities)+len(said.CIDRs) != 0 || len(said.Rules) != 1 {
+	if _, said, err := resolveBoth(w.set, w.subject, w.universe); err != nil || len(said.Identities)+len(said.CIDRs) != 0 || len(said.Rules) != 1 {
 		t.Errorf("what the class says anyway is listed: %+v, %v", said, err)
 	}
 	if len(egress.CIDRs) != 1 || egress.CIDRs[0].First.Unmap().String() != "10.0.0.0" || egress.CIDRs[0].Last.Unmap().String() != "10.255.255.255" {
@@ -282,7 +282,7 @@ func TestTooManyRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Resolve(set, Subject{}, nil); !errors.Is(err, ErrTooManyRules) {
+	if _, _, err := resolveBoth(set, Subject{}, nil); !errors.Is(err, ErrTooManyRules) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -299,4 +299,10 @@ func TestPortsFromLabels(t *testing.T) {
 			t.Errorf("%v: got %v, %v", bad, ports, err)
 		}
 	}
+}
+
+// resolveBoth is Resolve for tests that are not about published ports.
+func resolveBoth(set *Set, subject Subject, universe *Universe) (egress, ingress *Table, err error) {
+	t, err := Resolve(set, subject, universe)
+	return t.Egress, t.Ingress, err
 }

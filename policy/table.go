@@ -63,6 +63,47 @@ type Table struct {
 	CIDRs []RangeProfile
 	// Rules names the rules that verdicts refer to: verdict.Rule n is Rules[n-1]. Every one is referred to.
 	Rules []RuleRef
+	// Base is the first of Rules that says what holds where no rule is about the peer: rule numbers from Base on, and 0,
+	// are not Explicit.
+	Base uint16
+}
+
+// Tables are what a container's programs judge by. A nil table restricts nothing: see Resolve.
+type Tables struct {
+	Egress, Ingress *Table
+	// Publish is asked, by protocol and the published port of the host, together with Ingress for connections that came
+	// by a published port: see JudgePublished.
+	Publish *Table
+}
+
+// Hash tells tables apart: that of egress, a slash, that of ingress, and where there is a table for published ports a slash
+// and its.
+func (t Tables) Hash() string {
+	hash := t.Egress.Hash() + "/" + t.Ingress.Hash()
+	if t.Publish != nil {
+		hash += "/" + t.Publish.Hash()
+	}
+	return hash
+}
+
+// Explicit tells whether a rule number that a verdict names is that of a rule about the peer, not of what holds where
+// none is.
+func (t *Table) Explicit(rule uint16) bool {
+	return t != nil && rule != 0 && (t.Base == 0 || rule < t.Base)
+}
+
+// JudgePublished is the verdict on a connection that came by a published port: port is that of the container, published
+// that of the host, both as Key. An explicit rule of ingress that denies wins; then what publish says, where it denies or
+// explicitly allows; else ingress decides. rule refers to the table that decided.
+func (t Tables) JudgePublished(id identity.ID, class Class, addr netip.Addr, port, published uint32) (v Verdict, rule uint16, decided *Table) {
+	v, rule = Judge(Ingress, t.Ingress, id, class, addr, port)
+	if t.Publish == nil || v == Deny && t.Ingress.Explicit(rule) {
+		return v, rule, t.Ingress
+	}
+	if p, by := t.Publish.Lookup(id, class, addr, published); p == Deny || t.Publish.Explicit(by) {
+		return p, by, t.Publish
+	}
+	return v, rule, t.Ingress
 }
 
 // Profile is a total function from (protocol, port) to a verdict: sorted entries, the first starts at key 0, each

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,10 +25,16 @@ type KnownIdentity struct {
 
 // Universe is every identity that containers have now. It does not change and may be used from several goroutines.
 type Universe struct {
-	peers    []KnownIdentity // sorted by ID
-	byLabel  map[string]map[string][]int
-	withPort map[string][]int // name of a port → peers that have it
+	peers     []KnownIdentity // sorted by ID
+	byLabel   map[string]map[string][]int
+	withPort  map[string][]int // name of a port → peers that have it
+	lan       []netip.Prefix
+	lanRanges []addrRange
+	answers   *answers
+}
 
+// answers remembers what selectors match.
+type answers struct {
 	mu      sync.Mutex
 	matches map[string][]int // canonical selector → peers
 }
@@ -35,7 +42,8 @@ type Universe struct {
 // NewUniverse makes a universe; an identity that occurs twice, with the same labels, counts once with all its ports.
 // Reserved identities are left out: they are classes of their own.
 func NewUniverse(known ...KnownIdentity) *Universe {
-	u := &Universe{byLabel: map[string]map[string][]int{}, withPort: map[string][]int{}, matches: map[string][]int{}}
+	u := &Universe{byLabel: map[string]map[string][]int{}, withPort: map[string][]int{}, answers: &answers{matches: map[string][]int{}}}
+	u.lanRanges = lanRanges(nil)
 	sorted := slices.Clone(known)
 	slices.SortStableFunc(sorted, func(a, b KnownIdentity) int { return cmp.Compare(a.ID, b.ID) })
 	for _, k := range sorted {
@@ -83,6 +91,15 @@ func (u *Universe) indexPeer(i int, k KnownIdentity) {
 	}
 }
 
+// WithLAN returns the same universe on a host whose on-link and private routes are these prefixes. The entity lan is
+// these and what localPrefixes lists, the entity internet is the rest of the world. Resolve anew when they change.
+func (u *Universe) WithLAN(prefixes []netip.Prefix) *Universe {
+	other := *u
+	other.lan = slices.Clone(prefixes)
+	other.lanRanges = lanRanges(prefixes)
+	return &other
+}
+
 // List returns the identities sorted by ID.
 func (u *Universe) List() []KnownIdentity {
 	if u == nil {
@@ -105,9 +122,9 @@ func (u *Universe) Get(id identity.ID) (KnownIdentity, bool) {
 
 // matching returns the indexes of the peers that a selector matches, ascending. Answers are remembered.
 func (u *Universe) matching(s compiledSelector) []int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if list, ok := u.matches[s.key]; ok {
+	u.answers.mu.Lock()
+	defer u.answers.mu.Unlock()
+	if list, ok := u.answers.matches[s.key]; ok {
 		return list
 	}
 	list := []int{}
@@ -128,7 +145,7 @@ func (u *Universe) matching(s compiledSelector) []int {
 			visit(i)
 		}
 	}
-	u.matches[s.key] = list
+	u.answers.matches[s.key] = list
 	return list
 }
 

@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/sluice-net/sluice/identity"
+)
+
+// Enforcement is what becomes of a connection that the rules deny.
+type Enforcement uint8
+
+// The enforcements, the strictest first.
+const (
+	Enforce Enforcement = iota // it is dropped
+	Audit                      // it passes, and is reported as what would be dropped
+	Learn                      // it passes, and every connection of the container is recorded
+)
+
+var enforcementNames = [...]string{Enforce: "enforce", Audit: "audit", Learn: "learn"}
+
+// String is the value of sluice.mode.
+func (e Enforcement) String() string { return enforcementNames[e] }
+
+// ParseEnforcement reads the value of sluice.mode.
+func ParseEnforcement(s string) (Enforcement, error) {
+	for e, name := range enforcementNames {
+		if s == name {
+			return Enforcement(e), nil
+		}
+	}
+	return Enforce, fmt.Errorf("read mode %s: not enforce, audit or learn%s", shorten(s), nearestOnly(s, enforcementNames[:]))
+}
+
+// Rate is a limit of bandwidth; the zero value is none.
+type Rate struct {
+	BitsPerSecond uint64
+	// BurstBytes may pass at once after a pause; 0 where nothing is said of it.
+	BurstBytes uint64
+}
+
+// Preset is a profile: what holds in a direction of a container for which nothing more specific is said.
+type Preset uint8
+
+// The profiles.
+const (
+	PresetNone     Preset = iota // nothing is said
+	PresetOpen                   // nothing is closed
+	PresetBalanced               // own network and internet, neither host nor LAN; reached from the own network and by published ports
+	PresetLocked                 // both directions are closed
+)
+
+var presetNames = [...]string{PresetNone: "", PresetOpen: "open", PresetBalanced: "balanced", PresetLocked: "locked"}
+
+// String is the value of sluice.profile.
+func (p Preset) String() string { return presetNames[p] }
+
+// Settings are what applies to a container beside its tables.
+type Settings struct {
+	Enforcement Enforcement
+	EgressRate  Rate // of what the container sends
+	IngressRate Rate // of what it receives
+}
+
+// Settings returns what the policies and the container's own labels say together: its labels count before policies; of
+// several policies the strictest enforcement and the smallest rate do. The error is that of LabelPolicy.
+func (s *Set) Settings(l identity.Labels) (Settings, error) {
+	return Settings{}, nil
+}
+
+// PublishDefault is who may reach a published port that no rule is about: the daemon's setting publish-default.
+type PublishDefault uint8
+
+// The defaults.
+const (
+	PublishAny  PublishDefault = iota // everybody
+	PublishLAN                        // the LAN, this host and containers
+	PublishNone                       // nobody
+)
+
+var publishDefaultNames = [...]string{PublishAny: "any", PublishLAN: "lan", PublishNone: "none"}
+
+// String is the setting's value.
+func (p PublishDefault) String() string { return publishDefaultNames[p] }
+
+// ParsePublishDefault reads the setting's value.
+func ParsePublishDefault(s string) (PublishDefault, error) {
+	for p, name := range publishDefaultNames {
+		if s == name {
+			return PublishDefault(p), nil
+		}
+	}
+	return PublishAny, fmt.Errorf("read publish default %s: not any, lan or none", shorten(s))
+}
