@@ -150,9 +150,19 @@ func (l *allowLine) covers(e Exposure) bool {
 	}
 	if e.Peer != identity.Unknown {
 		return has(e.From, "@any") || has(NameNetwork) && e.PeerClass == ClassNetwork || has(NameOther) && e.PeerClass == ClassOther ||
-			slices.ContainsFunc(l.from, func(n string) bool { ok, _ := path.Match(n, e.From); return ok })
+			l.namesAll(e.From)
 	}
 	return has(NameWorld, "@any") || e.inLAN && has(NameLAN) || !e.inLAN && has(NameInternet) || l.coversWorld(e)
+}
+
+// namesAll tells whether every one of the groups, with commas, is named.
+func (l *allowLine) namesAll(groups string) bool {
+	for group := range strings.SplitSeq(groups, ",") {
+		if !slices.ContainsFunc(l.from, func(n string) bool { ok, _ := path.Match(n, group); return ok }) {
+			return false
+		}
+	}
+	return true
 }
 
 // coversWorld tells whether the CIDRs hold all addresses of the exposure's part of the world.

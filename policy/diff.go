@@ -16,7 +16,7 @@ type Difference struct {
 
 // Diff compares what the same members may open to each other before and after a change of their tables. The slices are
 // parallel.
-func Diff(before, after []Member, lan []netip.Prefix) []Difference {
+func Diff(before, after []Member, universe *Universe) []Difference {
 	d := differences{}
 	pairs := pairKinds(before, after)
 	for i := range pairs {
@@ -28,7 +28,7 @@ func Diff(before, after []Member, lan []netip.Prefix) []Difference {
 				between(&pairs[i].old, &pairs[j].old), between(&pairs[i].new, &pairs[j].new))
 		}
 		d.host(&pairs[i])
-		d.world(&pairs[i], lan)
+		d.world(&pairs[i], universe.lanRanges)
 	}
 	return d.list()
 }
@@ -87,7 +87,7 @@ func (d differences) host(c *change) {
 	d.add(NameHost, c.old.Group, in(&c.old), in(&c.new))
 }
 
-func (d differences) world(c *change, lan []netip.Prefix) {
+func (d differences) world(c *change, lan []addrRange) {
 	tables := []*Table{c.old.Tables.Egress, c.new.Tables.Egress}
 	for _, p := range worldParts(tables, lan, netip.Addr{}, func(a netip.Addr) string { return c.old.toWorld(a).key() + "/" + c.new.toWorld(a).key() }) {
 		d.add(c.old.Group, p.Name, c.old.toWorld(p.Sample), c.new.toWorld(p.Sample))

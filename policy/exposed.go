@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sluice-net/sluice/identity"
 )
@@ -37,14 +38,14 @@ type Exposure struct {
 }
 
 // Exposed lists every way into the members.
-func Exposed(members []Member, lan []netip.Prefix) []Exposure {
-	groups, networks := map[identity.ID]string{}, map[identity.ID]string{}
+func Exposed(members []Member, universe *Universe) []Exposure {
+	groups, networks := groupNames(members), map[identity.ID]string{}
 	for _, m := range members {
-		groups[m.ID], networks[m.ID] = m.Group, m.Network
+		networks[m.ID] = m.Network
 	}
 	var all []Exposure
 	for i := range members {
-		e := exposer{m: &members[i], lan: lan, groups: groups, networks: networks}
+		e := exposer{m: &members[i], lan: universe.lanRanges, groups: groups, networks: networks}
 		for _, addr := range e.m.Addrs {
 			e.inside(addr)
 			if e.m.Routed && !e.m.Internal {
@@ -64,6 +65,20 @@ func Exposed(members []Member, lan []netip.Prefix) []Exposure {
 	return all
 }
 
+// groupNames gives every identity the groups of the containers that share it, with commas.
+func groupNames(members []Member) map[identity.ID]string {
+	lists := map[identity.ID][]string{}
+	for _, m := range members {
+		lists[m.ID] = append(lists[m.ID], m.Group)
+	}
+	names := map[identity.ID]string{}
+	for id, list := range lists {
+		slices.Sort(list)
+		names[id] = strings.Join(slices.Compact(list), ",")
+	}
+	return names
+}
+
 func (e *Exposure) firstKey() uint32 {
 	if len(e.Reach) == 0 {
 		return 0
@@ -74,7 +89,7 @@ func (e *Exposure) firstKey() uint32 {
 // exposer finds the ways into one member.
 type exposer struct {
 	m      *Member
-	lan    []netip.Prefix
+	lan    []addrRange
 	groups, networks map[identity.ID]string
 	found            []Exposure
 }
@@ -151,26 +166,17 @@ func (e *exposer) world(addr netip.Addr) {
 func (e *exposer) part(x Exposure, p WorldPart) Exposure {
 	x.From, x.ranges = p.Name, p.ranges
 	x.inLAN = !slices.ContainsFunc(p.ranges, func(r addrRange) bool {
-		return !slices.ContainsFunc(e.lan, func(l netip.Prefix) bool { return l.Contains(r.first.Unmap()) })
+		return !containsAddr(e.lan, r.first)
 	})
 	return x
 }
 
-// published is who reaches a published port: the allow-list of the port and the ingress of the container must agree.
-// The rule named is the allow-list's where there is one. Processes of the host are judged by ingress alone.
+// published is who reaches a published port (see Tables.JudgePublished). Processes of the host are judged by ingress
+// alone. Containers are not listed: they reach the same port under the container's own address.
 func (e *exposer) published(p Publication) {
 	backend := Key(p.Protocol, p.Port)
 	base := Exposure{Group: e.m.Group, Network: e.m.Network, Address: p.Addr, Published: true, Port: p.Port,
 		Reach: PortReach(p.Protocol, p.HostPort, p.HostPort)}
-	judge := func(a netip.Addr) (Verdict, RuleRef) {
-		v, n := Judge(Ingress, e.m.Tables.Ingress, identity.World, ClassWorld, a, backend)
-		ref, _ := e.m.Tables.Ingress.Rule(n)
-		if t := e.m.Tables.Publish; v == Allow && t != nil {
-			v, n = t.Lookup(identity.World, ClassWorld, a, Key(p.Protocol, p.HostPort))
-			ref, _ = t.Rule(n)
-		}
-		return v, ref
-	}
 	if v, n := Judge(Ingress, e.m.Tables.Ingress, identity.Host, ClassHost, netip.Addr{}, backend); v == Allow {
 		ref, _ := e.m.Tables.Ingress.Rule(n)
 		host := base
@@ -181,11 +187,11 @@ func (e *exposer) published(p Publication) {
 		return
 	}
 	same := func(a netip.Addr) string {
-		v, ref := judge(a)
+		v, ref := e.m.published(p, a)
 		return v.String() + ref.String()
 	}
 	for _, part := range worldParts([]*Table{e.m.Tables.Ingress, e.m.Tables.Publish}, e.lan, p.Addr, same) {
-		if v, ref := judge(part.Sample); v == Allow {
+		if v, ref := e.m.published(p, part.Sample); v == Allow {
 			one := e.part(base, part)
 			one.Rule = ref
 			e.found = append(e.found, one)

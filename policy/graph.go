@@ -18,7 +18,7 @@ type Edge struct {
 
 // Graph tells who may open what to whom: both policies, the sender's egress and the receiver's ingress, must allow it,
 // and a way must exist. What concerns the world is by the containers' own ports. Ends of nothing are left out.
-func Graph(members []Member, lan []netip.Prefix) []Edge {
+func Graph(members []Member, universe *Universe) []Edge {
 	g := collector{}
 	kinds := kindsOf(members)
 	for i := range kinds {
@@ -30,7 +30,7 @@ func Graph(members []Member, lan []netip.Prefix) []Edge {
 		}
 		g.add(from.Group, NameHost, from.egress(identity.Host, ClassHost, netip.Addr{}))
 		g.add(NameHost, from.Group, from.ingress(identity.Host, ClassHost, netip.Addr{}))
-		g.world(&from.Member, lan)
+		g.world(&from.Member, universe.lanRanges)
 	}
 	return g.edges()
 }
@@ -74,7 +74,7 @@ func (g collector) add(from, to string, r Reach) {
 }
 
 // world adds what a member and the parts of the world may open to each other.
-func (g collector) world(m *Member, lan []netip.Prefix) {
+func (g collector) world(m *Member, lan []addrRange) {
 	for _, part := range worldParts([]*Table{m.Tables.Egress}, lan, netip.Addr{}, func(a netip.Addr) string { return m.toWorld(a).key() }) {
 		g.add(m.Group, part.Name, m.toWorld(part.Sample))
 	}

@@ -77,29 +77,26 @@ func (m *Member) fromWorld(addr netip.Addr) Reach {
 	if m.Internal {
 		return nil
 	}
-	accepts := m.ingress(identity.World, ClassWorld, addr)
+	var r Reach
 	if m.Routed {
-		return accepts
+		r = m.ingress(identity.World, ClassWorld, addr)
 	}
-	var ports Reach
 	for _, p := range m.Published {
-		if m.publishes(p, identity.World, ClassWorld, addr) {
-			ports = ports.Or(PortReach(p.Protocol, p.Port, p.Port))
+		if v, _ := m.published(p, addr); v == Allow {
+			r = r.Or(PortReach(p.Protocol, p.Port, p.Port))
 		}
 	}
-	return accepts.And(ports)
+	return r
 }
 
-// publishes tells whether a published port lets a peer in, before the container's ingress is asked.
-func (m *Member) publishes(p Publication, id identity.ID, class Class, addr netip.Addr) bool {
-	if addr.IsValid() && p.Addr.IsValid() && addr.Unmap().Is4() != p.Addr.Unmap().Is4() {
-		return false
+// published is the verdict on an address of the world that uses a published port, and the rule.
+func (m *Member) published(p Publication, addr netip.Addr) (Verdict, RuleRef) {
+	if p.Addr.IsValid() && addr.Unmap().Is4() != p.Addr.Unmap().Is4() {
+		return Deny, RuleRef{}
 	}
-	if m.Tables.Publish == nil {
-		return true
-	}
-	v, _ := m.Tables.Publish.Lookup(id, class, addr, Key(p.Protocol, p.HostPort))
-	return v == Allow
+	v, n, by := m.Tables.JudgePublished(identity.World, ClassWorld, addr, Key(p.Protocol, p.Port), Key(p.Protocol, p.HostPort))
+	ref, _ := by.Rule(n)
+	return v, ref
 }
 
 // toWorld is what the member may open to an address of the world.
@@ -119,20 +116,23 @@ type WorldPart struct {
 
 // Contains tells whether an address belongs to the part.
 func (w WorldPart) Contains(a netip.Addr) bool {
+	return containsAddr(w.ranges, a)
+}
+
+// containsAddr tells whether one of the ranges has the address.
+func containsAddr(ranges []addrRange, a netip.Addr) bool {
 	a = to16(a)
-	return slices.ContainsFunc(w.ranges, func(r addrRange) bool { return !a.Less(r.first) && !r.last.Less(a) })
+	return slices.ContainsFunc(ranges, func(r addrRange) bool { return !a.Less(r.first) && !r.last.Less(a) })
 }
 
 // worldParts cuts the world, of the family of an address if one is given, where the tables and the prefixes of the LAN
 // do, and puts together what same says is equal, by a key. The part of the addresses that nothing names comes first.
-func worldParts(tables []*Table, lan []netip.Prefix, family netip.Addr, same func(sample netip.Addr) string) []WorldPart {
+func worldParts(tables []*Table, lan []addrRange, family netip.Addr, same func(sample netip.Addr) string) []WorldPart {
 	pieces := worldPieces(tables, lan)
 	if family.IsValid() {
 		pieces = slices.DeleteFunc(pieces, func(p piece) bool { return p.first.Is4In6() != family.Unmap().Is4() })
 	}
-	inLAN := func(a netip.Addr) bool {
-		return slices.ContainsFunc(lan, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
-	}
+	inLAN := func(a netip.Addr) bool { return containsAddr(lan, a) }
 	type part struct {
 		WorldPart
 		lan, other bool // has addresses of the LAN, and others
@@ -205,7 +205,7 @@ type piece struct {
 }
 
 // worldPieces cuts all addresses at the boundaries of ranges and prefixes, and at those of the IPv4 ones.
-func worldPieces(tables []*Table, lan []netip.Prefix) []piece {
+func worldPieces(tables []*Table, lan []addrRange) []piece {
 	cuts := []netip.Addr{netip.IPv6Unspecified(), mappedFirst, mappedLast.Next()}
 	add := func(r addrRange) {
 		cuts = append(cuts, r.first)
@@ -223,10 +223,8 @@ func worldPieces(tables []*Table, lan []netip.Prefix) []piece {
 			add(addrRange{r.First, r.Last})
 		}
 	}
-	for _, p := range lan {
-		for _, r := range prefixRanges(p) {
-			add(r)
-		}
+	for _, r := range lan {
+		add(r)
 	}
 	slices.SortFunc(cuts, netip.Addr.Compare)
 	cuts = slices.Compact(cuts)

@@ -67,8 +67,8 @@ type Policies interface {
 
 // Insight answers questions about policy.
 type Insight interface {
-	// Explain understands the ends as users write them: endpoints are references as for the other calls.
-	Explain(ctx context.Context, r api.ExplainRequest) (api.Explanation, error)
+	// Explain understands the ends as users write them; resolve gives the ids of the endpoints that a reference means.
+	Explain(ctx context.Context, r api.ExplainRequest, resolve func(ref string) ([]string, error)) (api.Explanation, error)
 	DiffPolicies(ctx context.Context, sources []api.PolicySource) (api.PolicyDiff, error)
 	// Exposed lists the ways into the endpoints of these ids, all if ids is nil. allow, unless nil, is a list of what may
 	// be exposed; CodeInvalid if it cannot be read.

@@ -16,7 +16,9 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	case req.From == "" || req.To == "":
 		return nil, api.Errorf(api.CodeInvalid, "explain policy: name both ends")
 	}
-	return s.backend.Insight.Explain(r.Context(), req)
+	return s.backend.Insight.Explain(r.Context(), req, func(ref string) ([]string, error) {
+		return s.findIDs(r.Context(), []string{ref})
+	})
 }
 
 func (s *Server) diffPolicies(r *http.Request) (any, error) {

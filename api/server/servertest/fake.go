@@ -295,7 +295,7 @@ func labels(a map[string]string, more map[string]string) map[string]string {
 }
 
 // Explain implements server.Insight.
-func (f *Fake) Explain(_ context.Context, r api.ExplainRequest) (api.Explanation, error) {
+func (f *Fake) Explain(_ context.Context, r api.ExplainRequest, _ func(string) ([]string, error)) (api.Explanation, error) {
 	f.record("Explain", r)
 	return f.Explained, f.Fail
 }
