@@ -28,6 +28,7 @@ const ReasonPolicyDenied = "policy denied"
 const (
 	Egress  = "egress"  // what leaves a container
 	Ingress = "ingress" // what reaches it
+	Publish = "publish" // what reaches it by its published ports: a policy only, no point
 )
 
 // The entities of parties that are no endpoint.
@@ -54,7 +55,8 @@ type Event struct {
 	Reason      string    `json:"reason,omitempty"`    // name of the drop reason
 	Policy      string    `json:"policy,omitempty"`    // responsible document; empty: no rule, the default
 	Rule        string    `json:"rule,omitempty"`      // place in it
-	Direction   string    `json:"direction,omitempty"` // Egress or Ingress: the policy that was asked, where one was
+	Direction   string    `json:"direction,omitempty"` // Egress, Ingress or Publish: the policy that was asked, where one was
+	HostPort    uint16    `json:"hostPort,omitempty"`  // the published port, where Direction is Publish
 	Revision    uint32    `json:"revision,omitempty"`
 	Ifindex     uint32    `json:"ifindex,omitempty"`
 	Lost        *Lost     `json:"lost,omitempty"`

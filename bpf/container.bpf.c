@@ -39,6 +39,16 @@ RARE int policy_ingress(struct policy_input *in)
 	return answer;
 }
 
+/* The default: whoever ingress admits. */
+RARE int policy_publish(struct policy_input *in)
+{
+	int answer = VERDICT_ALLOW;
+
+	opaque(in);
+	opaque(answer);
+	return answer;
+}
+
 STEP void enter_door(struct __sk_buff *skb)
 {
 	skb->cb[0] = ORIGIN_STACK;
@@ -118,7 +128,7 @@ STEP int track_egress(struct __sk_buff *skb, struct hand *h, struct flow **found
 	p->reply = 0;
 	reason = refuse_untracked(p);
 	if (!reason)
-		reason = judge(skb, p, DIRECTION_EGRESS);
+		reason = judge(skb, p, POLICY_EGRESS);
 	return reason ?: flow_enter(&key, p, &h->translation, side);
 }
 
@@ -141,7 +151,7 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	if (!reason && FEATURE_MASQUERADE && p->peer_kind == PEER_WORLD) /* from_uplink enters the flows of published ports */
 		reason = DROP_NOT_PUBLISHED;
 	if (!reason)
-		reason = judge(skb, p, DIRECTION_INGRESS);
+		reason = judge(skb, p, POLICY_INGRESS);
 	return reason ?: flow_enter(&key, p, NULL, side);
 }
 

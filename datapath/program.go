@@ -24,6 +24,9 @@ type Program struct {
 	Masquerade  bool
 	// Egress and Ingress are nil where nothing restricts the direction.
 	Egress, Ingress *policy.Table
+	// Publish says who may reach the container by its published ports, by protocol and the host's port, besides Ingress; nil:
+	// whoever Ingress admits.
+	Publish *policy.Table
 }
 
 // Address is what the map endpoints knows of one address.

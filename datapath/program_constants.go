@@ -13,6 +13,7 @@ import (
 const (
 	stubEgress  = "policy_egress"
 	stubIngress = "policy_ingress"
+	stubPublish = "policy_publish"
 )
 
 // tables yields the tables of p by the function that each replaces. A closed container judges nothing.
@@ -24,8 +25,11 @@ func (p Program) tables() iter.Seq2[string, *policy.Table] {
 		if p.Egress != nil && !yield(stubEgress, p.Egress) {
 			return
 		}
-		if p.Ingress != nil {
-			yield(stubIngress, p.Ingress)
+		if p.Ingress != nil && !yield(stubIngress, p.Ingress) {
+			return
+		}
+		if p.Publish != nil {
+			yield(stubPublish, p.Publish)
 		}
 	}
 }
@@ -58,6 +62,7 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FEATURE_SERVICES":       flag(!p.Closed),
 		"FEATURE_POLICY_EGRESS":  flag(p.Egress != nil && !p.Closed),
 		"FEATURE_POLICY_INGRESS": flag(p.Ingress != nil && !p.Closed),
+		"FEATURE_POLICY_PUBLISH": flag(p.Publish != nil && !p.Closed),
 		"VERSION":                u32(version),
 		"FINGERPRINT":            p.fingerprint(),
 	}

@@ -285,10 +285,7 @@ func (m *Manager) Rule(slot, revision uint32, direction string, rule uint16) (po
 	if p == nil || p.Revision != revision {
 		return "", "", false
 	}
-	table := p.Ingress
-	if direction == policy.Egress.String() {
-		table = p.Egress
-	}
+	table := map[string]*policy.Table{api.Egress: p.Egress, api.Ingress: p.Ingress, api.Publish: p.Publish}[direction]
 	ref, ok := table.Rule(rule)
 	return ref.Policy, ref.Rule, ok
 }

@@ -23,6 +23,7 @@ func denied() abi.Event {
 		Time: uint64(90 * time.Second), Src: abi.FromAddr(netip.MustParseAddr("172.30.0.2")), Dst: abi.FromAddr(netip.MustParseAddr("172.30.0.3")),
 		Sport: abi.ToBE16(40212), Dport: abi.ToBE16(5432), Proto: 6, Type: abi.EventDrop, Point: abi.PointEgress, TCPFlags: 2,
 		Reason: uint16(abi.DropPolicyDenied), Rule: 2, Slot: 3, Revision: 9, Identity: 258, Length: 74, Family: 4, Ifindex: 11,
+		Side: abi.PolicyEgress,
 	}
 }
 

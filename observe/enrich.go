@@ -2,6 +2,7 @@ package observe
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type Names interface {
 	// Labels returns the labels of an identity.
 	Labels(identity uint32) map[string]string
 	// Rule returns the document and the place of the rule (1-based) of an endpoint's table of a revision; direction is
-	// egress or ingress. What the network's options say has no document.
+	// egress, ingress or publish. What the network's options say has no document.
 	Rule(slot, revision uint32, direction string, rule uint16) (policy, place string, ok bool)
 }
 
@@ -81,23 +82,18 @@ func judge(out *api.Event, e abi.Event) {
 	case abi.EventTrace:
 		out.Type, out.Verdict = api.EventTrace, api.VerdictForwarded
 	}
-	if e.Type == abi.EventVerdict || reason == abi.DropPolicyDenied || reason == abi.DropOtherNetwork {
-		out.Direction = judged(e)
+	if e.Type == abi.EventVerdict || slices.Contains(byPolicy, reason) {
+		out.Direction = sides[e.Side]
+	}
+	if out.Direction == api.Publish {
+		out.HostPort = e.Frontend.Host()
 	}
 }
 
-// judged returns which policy of the container the program asked: a reply is judged by the policy of the direction in
-// which its connection was opened.
-func judged(e abi.Event) string {
-	egress := e.Point == abi.PointEgress
-	if e.Reply != 0 {
-		egress = !egress
-	}
-	if egress {
-		return api.Egress
-	}
-	return api.Ingress
-}
+// byPolicy are the drop reasons that a policy gave.
+var byPolicy = []abi.DropReason{abi.DropPolicyDenied, abi.DropOtherNetwork, abi.DropPublishDenied}
+
+var sides = map[uint8]string{abi.PolicyEgress: api.Egress, abi.PolicyIngress: api.Ingress, abi.PolicyPublish: api.Publish}
 
 // parties names both ends. The container's own end is known by its slot, whatever address the packet claims.
 func parties(out *api.Event, e abi.Event, names Names) {

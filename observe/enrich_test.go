@@ -50,7 +50,7 @@ func (testNames) Rule(slot, revision uint32, direction string, rule uint16) (str
 	if slot != 3 || revision != 9 {
 		return "", "", false
 	}
-	return "allow-web", map[string]string{api.Egress: "egress[0]", api.Ingress: "ingress[1]"}[direction], true
+	return "allow-web", map[string]string{api.Egress: "egress[0]", api.Ingress: "ingress[1]", api.Publish: "publish[2]"}[direction], true
 }
 
 func at(p api.Party, addr string, port uint16) api.Party {
@@ -84,7 +84,7 @@ func TestEnrich(t *testing.T) {
 		want api.Event
 	}{
 		{"policy drop", denied(), drop},
-		{"reply is judged by the other direction", with(func(e *abi.Event) { e.Reply = 1; e.TCPFlags = 0x12 }),
+		{"reply is judged by the other direction", with(func(e *abi.Event) { e.Reply, e.TCPFlags, e.Side = 1, 0x12, abi.PolicyIngress }),
 			expect(func(e *api.Event) {
 				e.Reply, e.TCPFlags, e.Direction, e.Rule = true, "SYN,ACK", api.Ingress, "ingress[1]"
 			})},
@@ -96,12 +96,19 @@ func TestEnrich(t *testing.T) {
 		{"allowed verdict, IPv6, at ingress",
 			with(func(e *abi.Event) {
 				e.Type, e.Reason, e.Point, e.Slot, e.Family = abi.EventVerdict, 0, abi.PointIngress, 4, 6
-				e.Src, e.Dst, e.Identity, e.Rule, e.Proto = ip("fd00::2"), ip("fd00::3"), 257, 0, 17
+				e.Src, e.Dst, e.Identity, e.Rule, e.Proto, e.Side = ip("fd00::2"), ip("fd00::3"), 257, 0, 17, abi.PolicyIngress
 			}),
 			expect(func(e *api.Event) {
 				e.Type, e.Verdict, e.Reason, e.Point, e.Direction = api.EventVerdict, api.VerdictAllowed, "", api.Ingress, api.Ingress
 				e.Endpoint, e.Source, e.Destination = db, at(web, "fd00::2", 40212), at(db, "fd00::3", 5432)
 				e.Protocol, e.TCPFlags, e.Policy, e.Rule = "udp", "", "", ""
+			})},
+		{"list of a published port",
+			with(func(e *abi.Event) {
+				e.Reason, e.Side, e.Frontend = uint16(abi.DropPublishDenied), abi.PolicyPublish, abi.ToBE16(8080)
+			}),
+			expect(func(e *api.Event) {
+				e.Reason, e.Direction, e.HostPort, e.Rule = "publish denied", api.Publish, 8080, "publish[2]"
 			})},
 		{"denied verdict", with(func(e *abi.Event) { e.Type = abi.EventVerdict }),
 			expect(func(e *api.Event) { e.Type, e.Verdict = api.EventVerdict, api.VerdictDenied })},

@@ -47,5 +47,7 @@ struct event {
 	__u8 family;      /* 4 or 6; 0 if not IP */
 	__u8 reply;       /* 1: a reply of a known flow */
 	__u32 ifindex;
-	__u32 pad;
+	__be16 frontend;  /* POLICY_PUBLISH: the host's port */
+	__u8 side;        /* enum policy_side of the last policy that was asked, whose rule it is */
+	__u8 pad;
 };

@@ -35,3 +35,4 @@ enum observer_flags observer_flags;
 enum event_rate event_rate;
 enum policy_class policy_class;
 enum policy_verdict policy_verdict;
+enum policy_side policy_side;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a compiled policy is asked and what it answers. The global functions policy_egress and policy_ingress of
- * container.bpf.c are stubs whose instructions Go replaces (datapath/compile). */
+/* What a compiled policy is asked and what it answers. The global functions policy_egress, policy_ingress and
+ * policy_publish of container.bpf.c are stubs whose instructions Go replaces (datapath/compile). */
 #pragma once
 #include "types.h"
 
@@ -11,10 +11,18 @@ enum policy_class { /* of the peer, when no rule names its identity */
 	CLASS_WORLD = 3,   /* addr is looked up among the CIDRs of the policy */
 };
 
+enum policy_side { /* which of a container's policies */
+	POLICY_NONE = 0,
+	POLICY_EGRESS = 1,  /* what it may reach */
+	POLICY_INGRESS = 2, /* who may reach it */
+	POLICY_PUBLISH = 3, /* who may reach it by a published port; asked besides ingress */
+};
+
 struct policy_input {
 	__u32 identity;   /* of the peer */
 	__u32 class;      /* enum policy_class */
-	__u32 proto_port; /* IP protocol << 16 | destination port in host order, or ICMP type << 8 | code */
+	__u32 proto_port; /* IP protocol << 16 | destination port in host order, or ICMP type << 8 | code; of
+			   * POLICY_PUBLISH the host's port */
 	__u32 pad;
 	__u64 addr_hi;    /* peer's v4-mapped address as two numbers in host order, for comparisons */
 	__u64 addr_lo;

@@ -35,7 +35,7 @@ struct packet {
 	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
 	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
 	__u8 stage;          /* enum stage */
-	__u8 pad;
+	__u8 side;           /* enum policy_side of the policy that was asked last, 0: none */
 	__u16 l3, l4;        /* offsets from the frame's start, bytes */
 	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
 	__u32 rule;          /* that gave the last verdict, 1-based; 0: none */
@@ -45,6 +45,8 @@ struct packet {
 	__u32 peer_network;
 	__u32 peer_slot;
 	__u32 peer_kind;     /* enum peer_kind */
+	__be16 frontend;     /* POLICY_PUBLISH: the host's port that the client named */
+	__u16 pad;
 };
 
 enum peer_kind {

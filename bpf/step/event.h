@@ -75,6 +75,8 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 	e->family = p->family;
 	e->reply = p->reply;
 	e->ifindex = skb->ifindex;
+	e->frontend = p->frontend;
+	e->side = p->side;
 	e->pad = 0;
 	bpf_ringbuf_submit(e, 0); /* wakes the reader only if it sleeps */
 	return 0;

@@ -13,6 +13,7 @@
 
 RARE int policy_egress(struct policy_input *in);
 RARE int policy_ingress(struct policy_input *in);
+RARE int policy_publish(struct policy_input *in);
 
 STEP __u32 peer_class(const struct packet *p)
 {
@@ -37,47 +38,75 @@ STEP __u32 asked_icmp(const struct packet *p)
 	return type << 8;
 }
 
+/* Whether the container has a policy of this side. */
+STEP int restricted(__u32 side)
+{
+	if (side == POLICY_EGRESS)
+		return FEATURE_POLICY_EGRESS;
+	return side == POLICY_INGRESS ? FEATURE_POLICY_INGRESS : FEATURE_POLICY_PUBLISH;
+}
+
+/* The port, or the ICMP type and code, that the initiator named. */
+STEP __u32 asked_port(const struct packet *p, __u32 side)
+{
+	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6)
+		return asked_icmp(p);
+	if (side == POLICY_PUBLISH)
+		return bpf_ntohs(p->frontend);
+	return bpf_ntohs(p->reply ? p->sport : p->dport);
+}
+
 /* Asks the container's policy, whose answer it returns. */
 RARE int ask_policy(struct packet *p, __u32 side)
 {
 	struct policy_input in = {};
 	const struct ip *peer;
-	__u32 port;
 
 	if (!p)
 		return VERDICT_DENY;
 	in.identity = p->peer_identity;
 	in.class = peer_class(p);
-	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6)
-		port = asked_icmp(p);
-	else
-		port = bpf_ntohs(p->reply ? p->sport : p->dport);
-	in.proto_port = (__u32)p->proto << 16 | port;
+	in.proto_port = (__u32)p->proto << 16 | asked_port(p, side);
 	peer = p->direction == DIRECTION_EGRESS ? &p->dst : &p->src;
 	in.addr_hi = (__u64)bpf_ntohl(peer->w[0]) << 32 | bpf_ntohl(peer->w[1]);
 	in.addr_lo = (__u64)bpf_ntohl(peer->w[2]) << 32 | bpf_ntohl(peer->w[3]);
-	if (side == DIRECTION_EGRESS)
+	if (side == POLICY_EGRESS)
 		return FEATURE_POLICY_EGRESS ? policy_egress(&in) : VERDICT_ALLOW;
+	if (side == POLICY_PUBLISH)
+		return FEATURE_POLICY_PUBLISH ? policy_publish(&in) : VERDICT_ALLOW;
 	return FEATURE_POLICY_INGRESS ? policy_ingress(&in) : VERDICT_ALLOW;
 }
 
-/* Judges the packet's connection, by the default if the container has no policy for this side. side: DIRECTION_EGRESS
- * asks what this container may reach, DIRECTION_INGRESS who may reach it. 0 or the drop reason; p->rule tells which
- * rule it was. */
-RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
+/* What one policy of the container, an enum policy_side, says of the packet's connection, or the default if it has none. 0
+ * or the drop reason; p->rule tells which rule it was, p->side of which policy. */
+RARE int decide(struct packet *p, __u32 side)
 {
-	__u32 answer = VERDICT_ALLOW, reason = 0;
+	__u32 answer = VERDICT_ALLOW;
 
 	if (!p)
 		return DROP_POLICY_DENIED;
-	if (side == DIRECTION_EGRESS ? FEATURE_POLICY_EGRESS : FEATURE_POLICY_INGRESS)
+	if (restricted(side))
 		answer = ask_policy(p, side);
-	else if (side == DIRECTION_INGRESS && peer_class(p) == CLASS_OTHER)
+	else if (side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER)
 		answer = VERDICT_DENY;
-	p->news = 1;
 	p->rule = answer >> 8;
-	if ((answer & 0xff) != VERDICT_ALLOW)
-		reason = peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
+	p->side = side;
+	if ((answer & 0xff) == VERDICT_ALLOW)
+		return 0;
+	if (side == POLICY_PUBLISH)
+		return DROP_PUBLISH_DENIED;
+	return peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
+}
+
+/* Decides, and tells. 0 or the drop reason. */
+RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
+{
+	int reason;
+
+	if (!p)
+		return DROP_POLICY_DENIED;
+	reason = decide(p, side);
+	p->news = 1;
 	if (reason || observed() & OBSERVER_ALLOWED)
 		tell(skb, p, EVENT_VERDICT, reason);
 	return reason;
@@ -96,7 +125,7 @@ STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 
 	if (likely(judged(f->egress_revision, f->egress_peer, p)))
 		return 0;
-	reason = judge(skb, p, DIRECTION_EGRESS);
+	reason = judge(skb, p, POLICY_EGRESS);
 	if (reason)
 		return reason;
 	f->egress_peer = p->peer_identity;
@@ -104,14 +133,19 @@ STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 	return 0;
 }
 
-/* Judges ingress of the flow's responder, which is this container, unless that was done. */
+/* Judges ingress of the flow's responder, which is this container, unless that was done. Of a flow that came by a published
+ * port it asks for that port too: both must allow it. */
 STEP int judge_ingress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
 	int reason;
 
 	if (likely(judged(f->ingress_revision, f->ingress_peer, p)))
 		return 0;
-	reason = judge(skb, p, DIRECTION_INGRESS);
+	reason = judge(skb, p, POLICY_INGRESS);
+	if (!reason && FEATURE_POLICY_PUBLISH && f->flags & FLOW_DNAT) {
+		p->frontend = f->dnat_port;
+		reason = judge(skb, p, POLICY_PUBLISH);
+	}
 	if (reason)
 		return reason;
 	f->ingress_peer = p->peer_identity;

@@ -93,9 +93,11 @@ STEP int publish_frontend_flow(struct tuple *key, struct packet *p, struct desti
 	struct flow *f = flow_find(key);
 
 	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply) {
+		int reason = translation_merge(p, f, &t);
+
 		if (!p->news && !p->fragment && f->ingress_peer == IDENTITY_WORLD)
-			d->allowed = f->ingress_revision;
-		return translation_merge(p, f, &t);
+			d->allowed = f->ingress_revision; /* after the merge, which may void it */
+		return reason;
 	}
 	p->reply = 0;
 	return flow_enter(key, p, &t, client_is_lo ? FLOW_INITIATOR_LO : 0);

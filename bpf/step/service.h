@@ -80,6 +80,7 @@ STEP int translation_merge(const struct packet *p, struct flow *f, const struct 
 		return DROP_FLOW_TABLE;
 	f->dnat_addr = t->dnat_addr;
 	f->dnat_port = t->dnat_port;
+	f->ingress_revision = 0; /* who may reach the container depends on the published port */
 	__sync_fetch_and_or(&f->flags, FLOW_DNAT);
 	return 0;
 }

@@ -73,7 +73,8 @@ func TestPrivilegedEventOfDenial(t *testing.T) {
 			e.Time, e.Ifindex = 0, 0
 			want := abi.Event{Src: abi.FromAddr(there.src), Dst: abi.FromAddr(there.dst), Sport: abi.ToBE16(5000), Dport: abi.ToBE16(80),
 				Proto: tcp, Type: kind, Point: abi.PointIngress, TCPFlags: 2, Reason: uint16(abi.DropPolicyDenied), Rule: 9, Slot: bob.slot,
-				Revision: 12, Identity: alice.identity, Length: uint32(len(in)), Family: uint8(family)}
+				Revision: 12, Identity: alice.identity, Length: uint32(len(in)), Family: uint8(family),
+				Side: abi.PolicyIngress}
 			if e != want {
 				t.Errorf("event %d:\n%+v, want\n%+v", i, e, want)
 			}

@@ -8,7 +8,7 @@ import (
 )
 
 // switches are all features of bpf/abi/config.h.
-var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS"}
+var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "POLICY_PUBLISH"}
 
 // verifiedMax is how many instructions the verifier may walk for a container's program, without policies: a replacement
 // takes 1.3 µs for each.
@@ -41,7 +41,7 @@ func TestPrivilegedProgramSize(t *testing.T) {
 	for about, o := range map[string]options{
 		"closed":     {features: open, closed: true},
 		"plain":      {features: open},
-		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS")},
+		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "POLICY_PUBLISH")},
 	} {
 		p := k.load(alice, o)
 		for name, program := range map[string]*ebpf.Program{"egress": p.egress, "ingress": p.ingress} {

@@ -7,7 +7,8 @@ import (
 )
 
 func closedBy(policy string, s stub) options {
-	return options{features: open.with(map[string]string{"policy_egress": "POLICY_EGRESS", "policy_ingress": "POLICY_INGRESS"}[policy]),
+	return options{features: open.with(map[string]string{"policy_egress": "POLICY_EGRESS", "policy_ingress": "POLICY_INGRESS",
+		"policy_publish": "POLICY_PUBLISH"}[policy]),
 		policies: map[string]stub{policy: s}}
 }
 

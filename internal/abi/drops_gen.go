@@ -32,6 +32,7 @@ const (
 	DropNotTracked      DropReason = 25 // an answer, TCP or ICMP, that belongs to no known connection
 	DropNotPublished    DropReason = 26 // from outside only published ports of a masqueraded container are reached
 	DropNoShared        DropReason = 27 // a shared program is missing
+	DropPublishDenied   DropReason = 28 // the container's list for the published port does not admit the client
 )
 
 var dropTexts = map[DropReason]dropText{
@@ -62,4 +63,5 @@ var dropTexts = map[DropReason]dropText{
 	DropNotTracked:      {"not a connection", "an answer, TCP or ICMP, that belongs to no known connection"},
 	DropNotPublished:    {"not published", "from outside only published ports of a masqueraded container are reached"},
 	DropNoShared:        {"no shared program", "a shared program is missing"},
+	DropPublishDenied:   {"publish denied", "the container's list for the published port does not admit the client"},
 }

@@ -120,3 +120,11 @@ const (
 	VerdictDeny  = 0
 	VerdictAllow = 1
 )
+
+// Constants of enum policy_side of bpf/abi. which of a container's policies
+const (
+	PolicyNone    = 0
+	PolicyEgress  = 1 // what it may reach
+	PolicyIngress = 2 // who may reach it
+	PolicyPublish = 3 // who may reach it by a published port; asked besides ingress
+)

@@ -132,14 +132,16 @@ type Event struct {
 	Family   uint8 // 4 or 6; 0 if not IP
 	Reply    uint8 // 1: a reply of a known flow
 	Ifindex  uint32
-	_        uint32
+	Frontend BE16  // POLICY_PUBLISH: the host's port
+	Side     uint8 // enum policy_side of the last policy that was asked, whose rule it is
+	_        uint8
 }
 
 // PolicyInput is struct policy_input of bpf/abi.
 type PolicyInput struct {
 	Identity  uint32 // of the peer
 	Class     uint32 // enum policy_class
-	ProtoPort uint32 // IP protocol << 16 | destination port in host order, or ICMP type << 8 | code
+	ProtoPort uint32 // IP protocol << 16 | destination port in host order, or ICMP type << 8 | code; of POLICY_PUBLISH the host's port
 	_         uint32
 	AddrHi    uint64 // peer's v4-mapped address as two numbers in host order, for comparisons
 	AddrLo    uint64
