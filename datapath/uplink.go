@@ -76,6 +76,10 @@ type Uplinks struct {
 	current map[int]Uplink
 	err     error // of the last synchronisation
 
+	lanMu sync.Mutex // held while onLAN is called
+	lan   []netip.Prefix
+	onLAN func([]netip.Prefix)
+
 	changed chan struct{}
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -123,6 +127,36 @@ func (u *Uplinks) List() (map[int]Uplink, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.current, u.err
+}
+
+// LAN returns the prefixes of the local network (link.Network.LAN).
+func (u *Uplinks) LAN() []netip.Prefix {
+	u.lanMu.Lock()
+	defer u.lanMu.Unlock()
+	return u.lan
+}
+
+// OnLAN has f called, with the prefixes of the local network, now and whenever they changed. The calls come one after
+// another.
+func (u *Uplinks) OnLAN(f func([]netip.Prefix)) {
+	u.lanMu.Lock()
+	defer u.lanMu.Unlock()
+	u.onLAN = f
+	f(u.lan)
+}
+
+// noteLAN remembers the prefixes of the local network and tells them if they changed.
+func (u *Uplinks) noteLAN(now []netip.Prefix) {
+	u.lanMu.Lock()
+	defer u.lanMu.Unlock()
+	if slices.Equal(now, u.lan) {
+		return
+	}
+	u.lan = now
+	u.cfg.Log.WithField("prefixes", now).Info("local network")
+	if u.onLAN != nil {
+		u.onLAN(now)
+	}
 }
 
 // watch subscribes, and again when the subscription breaks; then everything may have changed.
@@ -179,6 +213,7 @@ func (u *Uplinks) sync() error {
 	if err != nil {
 		return u.note(nil, err)
 	}
+	u.noteLAN(n.LAN())
 	want := map[int]Uplink{}
 	for _, l := range n.Uplinks() {
 		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU,

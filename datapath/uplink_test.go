@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -388,6 +390,55 @@ func TestPrivilegedUplinksErrors(t *testing.T) {
 	if got, _ := u.addresses.List(); got[theirs].Host {
 		t.Error("a container's address became the host's")
 	}
+}
+
+// TestPrivilegedUplinksLAN: the prefixes of the local network follow addresses, routes and devices.
+func TestPrivilegedUplinksLAN(t *testing.T) {
+	testutil.Privileged(t)
+	netns.Unchanged(t, netns.BPFDir)
+	wan := wire(t, "wan")
+	addAddr(t, wan, "10.7.0.5/24")
+	u := follow(t, false, nil)
+	var mu sync.Mutex
+	var told []string
+	u.OnLAN(func(now []netip.Prefix) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = nil
+		for _, p := range now {
+			if !p.Addr().IsLinkLocalUnicast() { // IPv6 adds these when the link is up
+				told = append(told, p.String())
+			}
+		}
+	})
+	is := func(want ...string) {
+		t.Helper()
+		eventually(t, "the local network is "+strings.Join(want, ", "), func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Equal(told, want)
+		})
+	}
+	is("10.7.0.0/24")
+	addAddr(t, wan, "2001:db8::5/64")
+	is("10.7.0.0/24", "2001:db8::/64")
+	nl := netlinkHandle(t)
+	route := &netlink.Route{LinkIndex: wan.Attrs().Index, Dst: addrOf(t, "192.168.0.0/16").IPNet, Gw: net.IPv4(10, 7, 0, 1)}
+	if err := nl.RouteAdd(route); err != nil {
+		t.Fatal(err)
+	}
+	is("10.7.0.0/24", "192.168.0.0/16", "2001:db8::/64")
+	if err := nl.RouteDel(route); err != nil {
+		t.Fatal(err)
+	}
+	is("10.7.0.0/24", "2001:db8::/64")
+	if len(u.LAN()) < 2 {
+		t.Errorf("LAN() = %v", u.LAN())
+	}
+	if err := nl.LinkSetDown(wan); err != nil {
+		t.Fatal(err)
+	}
+	is()
 }
 
 // TestPrivilegedUplinksQuiet: containers that come and go cause no work.

@@ -246,8 +246,8 @@ func endpointRequest(r *api.CreateEndpointRequest) (EndpointRequest, error) {
 		return EndpointRequest{}, err
 	}
 	out := EndpointRequest{NetworkID: r.NetworkID, ID: r.EndpointID}
-	err := checkEndpointOptions(r.Options)
-	if err != nil {
+	var err error
+	if out.Options, err = endpointOptions(r.Options); err != nil {
 		return out, err
 	}
 	if out.Exposed, out.Ports, err = portOptions(r.Options); err != nil {

@@ -154,14 +154,33 @@ func genericOptions(options map[string]any) (NetworkOptions, error) {
 	return ParseNetworkOptions(generic)
 }
 
-// checkEndpointOptions refuses what docker run --network name=…,driver-opt=… can pass beside Docker's own options.
-func checkEndpointOptions(options map[string]any) error {
+// optionPrefix begins the keys of the options that an endpoint may have: they are those of a container's labels.
+const optionPrefix = "sluice."
+
+// endpointOptions reads what docker run --network name=…,driver-opt=KEY=VALUE gives beside Docker's own options, nil if
+// nothing. What the keys and values mean is decided by the use-cases.
+func endpointOptions(options map[string]any) (map[string]string, error) {
+	var out map[string]string
 	for _, key := range slices.Sorted(maps.Keys(options)) {
-		if !strings.HasPrefix(key, dockerPrefix) {
-			return fmt.Errorf("unknown endpoint option %q: there are none; network options are given to docker network create -o", key)
+		if strings.HasPrefix(key, dockerPrefix) {
+			continue
 		}
+		if slices.ContainsFunc(networkOptions, func(o networkOption) bool { return o.Key == key }) {
+			return nil, fmt.Errorf("unknown endpoint option %q: it is one of networks, give it to docker network create -o", key)
+		}
+		if !strings.HasPrefix(key, optionPrefix) {
+			return nil, fmt.Errorf("unknown endpoint option %q: the keys are those of the labels, %segress for example", key, optionPrefix)
+		}
+		value, ok := options[key].(string)
+		if !ok {
+			return nil, fmt.Errorf("%w: option %s is no text", errRequest, key)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[key] = value
 	}
-	return nil
+	return out, nil
 }
 
 // boolOption reads an option that is a boolean or its text.

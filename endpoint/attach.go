@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"time"
@@ -27,9 +28,12 @@ func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoi
 	if !ok {
 		return EndpointAnswer{}, fmt.Errorf("create endpoint %s: network %s is not known to Sluice", short(r.ID), short(r.NetworkID))
 	}
+	if err := checkOptions(r.Options); err != nil {
+		return EndpointAnswer{}, fmt.Errorf("create endpoint %s: %w", short(r.ID), err)
+	}
 	e := &Endpoint{
 		ID: r.ID, NetworkID: r.NetworkID, IPv4: r.IPv4, IPv6: r.IPv6, Identity: identity.Init, Ports: r.Ports,
-		Created: m.Now().UTC(),
+		Options: r.Options, Created: m.Now().UTC(),
 	}
 	mac := r.MAC
 	if mac == nil {
@@ -37,8 +41,8 @@ func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoi
 	}
 	e.MAC = mac.String()
 	if old, ok := m.endpoint(r.ID); ok {
-		if old.NetworkID != e.NetworkID || old.IPv4 != e.IPv4 || old.IPv6 != e.IPv6 || old.MAC != e.MAC {
-			return EndpointAnswer{}, fmt.Errorf("create endpoint %s: it exists with other addresses", short(r.ID))
+		if old.NetworkID != e.NetworkID || old.IPv4 != e.IPv4 || old.IPv6 != e.IPv6 || old.MAC != e.MAC || !maps.Equal(old.Options, e.Options) {
+			return EndpointAnswer{}, fmt.Errorf("create endpoint %s: it exists with other addresses or options", short(r.ID))
 		}
 		return answerCreate(r, mac), nil
 	}
@@ -110,8 +114,14 @@ func (m *Manager) holder(a netip.Addr) *Endpoint {
 }
 
 // Join gives the endpoint a veth pair whose programs run before the answer: those of its labels if Docker tells them
-// in time, else closed ones. A repeated Join of the same sandbox gives the same answer.
+// in time, else closed ones. Labels that cannot be accepted are refused, and so the container's start. A repeated Join
+// of the same sandbox gives the same answer.
 func (m *Manager) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
+	container, done, err := m.ask(ctx, r)
+	if err != nil {
+		return JoinAnswer{}, fmt.Errorf("join endpoint %s: %w", short(r.EndpointID), err)
+	}
+	defer done()
 	defer m.calls.lock(r.EndpointID)()
 	e, ok := m.endpoint(r.EndpointID)
 	n, known := m.network(r.NetworkID)
@@ -124,7 +134,7 @@ func (m *Manager) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 	if err := m.detach(ctx, e); err != nil {
 		return JoinAnswer{}, fmt.Errorf("join endpoint %s: %w", short(e.ID), err)
 	}
-	joined, err := m.attach(ctx, n, e.ID, r)
+	joined, err := m.attach(ctx, n, e.ID, r, container)
 	if err != nil {
 		return JoinAnswer{}, fmt.Errorf("join endpoint %s: %w", short(e.ID), err)
 	}
@@ -144,7 +154,7 @@ func (m *Manager) rejoin(ctx context.Context, n *Network, e *Endpoint) bool {
 }
 
 // attach takes a pair, writes the record and brings the programs up; on error all of it is undone.
-func (m *Manager) attach(ctx context.Context, n *Network, id string, r JoinRequest) (*Endpoint, error) {
+func (m *Manager) attach(ctx context.Context, n *Network, id string, r JoinRequest, container *Attachment) (*Endpoint, error) {
 	veth, err := m.Links.Take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take veth pair: %w", err)
@@ -154,7 +164,7 @@ func (m *Manager) attach(ctx context.Context, n *Network, id string, r JoinReque
 	e.Veth, e.Sandbox = &veth, r.SandboxKey
 	err = m.Links.Configure(veth, m.linkConfig(n, &e))
 	if err == nil {
-		err = m.learn(ctx, n, &e)
+		err = m.learn(ctx, n, &e, container)
 	}
 	if err == nil {
 		err = m.regenerate(ctx, id)
@@ -191,18 +201,50 @@ func (m *Manager) linkConfig(n *Network, e *Endpoint) datapath.LinkConfig {
 	return c
 }
 
-// learn asks Docker for the container and writes the endpoint's record, with what could be learned. That Docker does
-// not answer in time is no error: the endpoint stays closed until Reconcile learns it.
-func (m *Manager) learn(ctx context.Context, n *Network, e *Endpoint) error {
+// ask asks Docker for the container of an endpoint that is about to join, refuses labels that cannot be accepted, and
+// announces whom they mention; done ends that. That Docker does not answer in time is no error: the container is nil
+// then, and the endpoint stays closed until Reconcile learns it. The endpoint's lock is not held.
+func (m *Manager) ask(ctx context.Context, r JoinRequest) (container *Attachment, done func(), err error) {
+	e, ok := m.endpoint(r.EndpointID)
+	n, known := m.network(r.NetworkID)
+	if !ok || !known {
+		return nil, func() {}, nil // Join refuses it
+	}
 	asked, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
-	a, err := m.Engine.Attachment(asked, e.NetworkID, e.ID)
+	a, err := m.Engine.Attachment(asked, r.NetworkID, r.EndpointID)
 	if err != nil {
 		m.Log.WithError(err).WithField("endpoint", short(e.ID)).Warn("labels are not known yet: the container stays closed")
+		return nil, func() {}, nil
+	}
+	done, err = m.expect(ctx, n, e, a)
+	return &a, done, err
+}
+
+// expect checks the labels that an endpoint is about to get, and announces whom they mention; done ends that. The error
+// wraps errLabels where they cannot be accepted.
+func (m *Manager) expect(ctx context.Context, n *Network, e *Endpoint, a Attachment) (done func(), err error) {
+	expected := *e
+	expected.Container = a.Container
+	if a.NetworkName != "" {
+		renamed := *n
+		renamed.Name = a.NetworkName
+		n = &renamed
+	}
+	labels, err := m.labelsOf(n, &expected, m.labelChange(a.Container.ID))
+	if err != nil {
+		return nil, fmt.Errorf("labels of container %s: %w", a.Container.Name, err)
+	}
+	return m.announce(ctx, namesOf(labels))
+}
+
+// learn writes the endpoint's record, with what Docker told of its container.
+func (m *Manager) learn(ctx context.Context, n *Network, e *Endpoint, container *Attachment) error {
+	if container == nil {
 		m.requestReconcile()
 		return m.save(ctx, e)
 	}
-	return m.name(ctx, n, e, a)
+	return m.name(ctx, n, e, *container)
 }
 
 // answerJoin tells Docker the interface and the gateways of the endpoint's subnets.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/sluice-net/sluice/identity"
-	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/store"
 )
 
@@ -14,17 +13,18 @@ import (
 func (m *Manager) identify(ctx context.Context, n *Network, e *Endpoint) error {
 	for {
 		change := m.labelChange(e.Container.ID)
-		labels, err := labelsOf(n, e, change)
+		mentioned := m.mentioned(e.Container.Name)
+		labels, err := m.labelsOf(n, e, change)
 		if err != nil {
 			return fmt.Errorf("labels of container %s: %w", e.Container.Name, err)
 		}
 		if err := m.saveAs(ctx, e, labels); err != nil {
 			return err
 		}
-		if m.labelChange(e.Container.ID) == change {
+		if m.labelChange(e.Container.ID) == change && m.mentioned(e.Container.Name) == mentioned {
 			return nil
 		}
-		// Relabel came in between, and did not see this endpoint as the container's yet.
+		// A change came in between, and did not see this endpoint as the container's yet.
 		again := *e
 		e = &again
 	}
@@ -37,24 +37,6 @@ func (m *Manager) labelChange(containerID string) *LabelChange {
 	return m.changes[containerID]
 }
 
-// labelsOf returns an endpoint's labels as policy sees them: Docker's, the network's, and what the user changed. Labels
-// that exceed the limits of identities or name no port where they should are refused.
-func labelsOf(n *Network, e *Endpoint, change *LabelChange) (identity.Labels, error) {
-	labels, err := identity.FromContainer(e.Container.Labels, n.title())
-	if err != nil {
-		return nil, err
-	}
-	if change != nil {
-		if labels, err = labels.Apply(change.Add, change.Remove); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := policy.PortsFromLabels(labels); err != nil {
-		return nil, err
-	}
-	return labels, nil
-}
-
 // saveAs saves the record of an endpoint with the identity of these labels. The identity that it had is retired: until
 // a pass has ended its use, the tables of peers know both, so that no packet is lost in between.
 func (m *Manager) saveAs(ctx context.Context, e *Endpoint, labels identity.Labels) error {
@@ -65,6 +47,7 @@ func (m *Manager) saveAs(ctx context.Context, e *Endpoint, labels identity.Label
 	}
 	defer unlock()
 	e.Identity = id
+	e.remember(labels)
 	if err := m.save(ctx, e, ops...); err != nil {
 		e.Identity = old
 		_, undo := m.identities.Release(id) // nothing of it is in the store

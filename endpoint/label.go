@@ -37,9 +37,11 @@ func (m *Manager) Relabel(ctx context.Context, id string, change api.LabelChange
 	}
 	container := e.Container.ID
 	defer m.calls.lock("labels/" + container)()
-	if err := m.changeLabels(ctx, e, change); err != nil {
+	done, err := m.changeLabels(ctx, e, change)
+	if err != nil {
 		return 0, err
 	}
+	defer done()
 	for _, e := range m.endpointsOfContainer(container) {
 		if err := m.reidentify(ctx, e.ID); err != nil {
 			return 0, err
@@ -49,11 +51,44 @@ func (m *Manager) Relabel(ctx context.Context, id string, change api.LabelChange
 	return m.currentGeneration(), nil
 }
 
-// changeLabels merges a change into the container's and makes it durable, after checking that the labels stay valid.
-func (m *Manager) changeLabels(ctx context.Context, e *Endpoint, change api.LabelChange) error {
+// changeLabels merges a change into the container's and makes it durable, after checking that the labels stay valid on
+// all its networks, and announcing whom they mention; done ends that.
+func (m *Manager) changeLabels(ctx context.Context, e *Endpoint, change api.LabelChange) (done func(), err error) {
 	m.mu.RLock()
 	old := m.changes[e.Container.ID]
 	m.mu.RUnlock()
+	merged := merge(old, change)
+	var names []string
+	for _, e := range m.endpointsOfContainer(e.Container.ID) {
+		n, ok := m.network(e.NetworkID)
+		if !ok {
+			n = &Network{}
+		}
+		labels, err := m.labelsOf(n, e, merged)
+		if err != nil {
+			return nil, api.Errorf(api.CodeInvalid, "label container %s: %v", e.Container.Name, err)
+		}
+		names = append(names, namesOf(labels)...)
+	}
+	op, err := put(changePrefix+e.Container.ID, merged)
+	if err != nil {
+		return nil, err
+	}
+	if done, err = m.announce(ctx, names); err != nil {
+		return nil, fmt.Errorf("label container %s: %w", e.Container.Name, err)
+	}
+	if err := m.Store.Apply(ctx, op); err != nil {
+		done()
+		return nil, fmt.Errorf("store labels of container %s: %w", e.Container.Name, err)
+	}
+	m.mu.Lock()
+	m.changes[e.Container.ID] = merged
+	m.mu.Unlock()
+	return done, nil
+}
+
+// merge returns a change, which may be nil, followed by another.
+func merge(old *LabelChange, change api.LabelChange) *LabelChange {
 	merged := &LabelChange{Add: map[string]string{}}
 	if old != nil {
 		maps.Copy(merged.Add, old.Add)
@@ -71,24 +106,7 @@ func (m *Manager) changeLabels(ctx context.Context, e *Endpoint, change api.Labe
 		merged.Add[key] = v
 		merged.Remove = slices.DeleteFunc(merged.Remove, func(r string) bool { return r == key })
 	}
-	n, ok := m.network(e.NetworkID)
-	if !ok {
-		n = &Network{}
-	}
-	if _, err := labelsOf(n, e, merged); err != nil {
-		return api.Errorf(api.CodeInvalid, "label container %s: %v", e.Container.Name, err)
-	}
-	op, err := put(changePrefix+e.Container.ID, merged)
-	if err != nil {
-		return err
-	}
-	if err := m.Store.Apply(ctx, op); err != nil {
-		return fmt.Errorf("store labels of container %s: %w", e.Container.Name, err)
-	}
-	m.mu.Lock()
-	m.changes[e.Container.ID] = merged
-	m.mu.Unlock()
-	return nil
+	return merged
 }
 
 // reidentify gives an endpoint the identity of its labels as they are now. The old one is released by the regeneration

@@ -62,6 +62,9 @@ type Manager struct {
 	changes    map[string]*LabelChange // by container id
 	generation uint64                  // counts changes of anything that programs are made from
 	judgements map[string]Judgement    // by endpoint id
+	mentions   mentions                // of containers' names
+	refused    map[string]refusal      // by endpoint id
+	lan        []netip.Prefix          // the prefixes of the local network
 	running    map[string]*running     // by endpoint id
 	retired    []identity.ID           // one hold each, to be released when a pass has ended their use
 
@@ -86,6 +89,8 @@ func NewManager(o Options) *Manager {
 		changes:    map[string]*LabelChange{},
 		published:  map[netip.Addr]datapath.Address{},
 		judgements: map[string]Judgement{},
+		mentions:   newMentions(),
+		refused:    map[string]refusal{},
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
 	}
@@ -124,6 +129,7 @@ func (m *Manager) save(ctx context.Context, e *Endpoint, more ...store.Op) error
 	if old := m.endpoints[e.ID]; old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
 		m.retired = append(m.retired, old.Identity)
 	}
+	m.mentions.replace(m.endpoints[e.ID], e)
 	m.endpoints[e.ID] = e
 	m.generation++
 	return nil
@@ -137,8 +143,10 @@ func (m *Manager) erase(ctx context.Context, e *Endpoint) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.mentions.replace(m.endpoints[e.ID], nil)
 	delete(m.endpoints, e.ID)
 	delete(m.judgements, e.ID)
+	delete(m.refused, e.ID)
 	m.generation++
 	return nil
 }

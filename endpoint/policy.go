@@ -92,6 +92,7 @@ func (m *Manager) loadPolicies(ctx context.Context) error {
 		return fmt.Errorf("restore policies: %w", err)
 	}
 	m.policies = set
+	m.mentions.setPolicies(set)
 	return nil
 }
 
@@ -208,6 +209,11 @@ func (m *Manager) ApplyPolicies(ctx context.Context, sources []api.PolicySource)
 	if err != nil {
 		return api.Change{}, api.Errorf(api.CodeInvalid, "%v", err)
 	}
+	done, err := m.announce(ctx, set.Names())
+	if err != nil {
+		return api.Change{}, fmt.Errorf("relabel the containers that policies name: %w", err)
+	}
+	defer done()
 	if err := m.Store.Apply(ctx, ops...); err != nil {
 		return api.Change{}, fmt.Errorf("store policies: %w", err)
 	}
@@ -275,6 +281,7 @@ func (m *Manager) enforce(set *policy.Set, change func(map[string]*Document)) ui
 	documents := maps.Clone(m.documents)
 	change(documents)
 	m.policies, m.documents = set, documents
+	m.mentions.setPolicies(set)
 	m.generation++
 	generation := m.generation
 	m.mu.Unlock()

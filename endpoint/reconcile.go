@@ -90,6 +90,7 @@ func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
 	for _, n := range m.networksAll() {
 		errs = append(errs, m.reconcileNetwork(ctx, n, known, before))
 	}
+	errs = append(errs, m.relabelMentioned(ctx))
 	errs = append(errs, m.ownGateways(), m.syncPorts(ctx), m.forgetChanges(ctx), m.reclaim(ctx))
 	m.requestRegeneration()
 	return m.settled(), errors.Join(errs...)
@@ -109,17 +110,36 @@ func (m *Manager) reconcileEndpoint(ctx context.Context, id string, attached map
 		m.Log.WithField("endpoint", short(id)).Info("Docker has forgotten the endpoint, removing it")
 		return m.DeleteEndpoint(ctx, e.NetworkID, id)
 	}
+	n, known := m.network(e.NetworkID)
+	if !known || !e.joined() || !learns(n, e, a) {
+		return nil
+	}
+	done, err := m.expect(ctx, n, e, a)
+	if err == nil {
+		defer done()
+	}
 	defer m.calls.lock(id)()
 	e, ok = m.endpoint(id)
 	if !ok || !e.joined() {
 		return nil
 	}
-	n, known := m.network(e.NetworkID)
-	if !known || a.Container.ID == "" || (e.Container.ID == a.Container.ID && e.Container.Name == a.Container.Name && n.Name == a.NetworkName) {
-		return nil
+	if errors.Is(err, errLabels) {
+		return m.refuse(ctx, e, a.Container, err)
+	}
+	if n, known = m.network(e.NetworkID); err != nil || !known || !learns(n, e, a) {
+		return err
 	}
 	changed := *e
-	return m.name(ctx, n, &changed, a)
+	if err := m.name(ctx, n, &changed, a); err != nil {
+		return err
+	}
+	m.accept(id)
+	return nil
+}
+
+// learns reports whether Docker tells of an endpoint what its record does not say.
+func learns(n *Network, e *Endpoint, a Attachment) bool {
+	return a.Container.ID != "" && (e.Container.ID != a.Container.ID || e.Container.Name != a.Container.Name || n.Name != a.NetworkName)
 }
 
 // reconcileNetwork names a network that Docker lists, and deletes one that it does not list any more.
@@ -182,12 +202,12 @@ func (m *Manager) forgetChanges(ctx context.Context) error {
 	return nil
 }
 
-// settled reports whether the container of every joined endpoint is known.
+// settled reports whether the container of every joined endpoint is known, be it refused.
 func (m *Manager) settled() bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, e := range m.endpoints {
-		if e.joined() && !e.named() {
+		if _, refused := m.refused[e.ID]; e.joined() && !e.named() && !refused {
 			return false
 		}
 	}

@@ -83,10 +83,17 @@ type Endpoint struct {
 	Sandbox   string         // path of the namespace that it joined
 	Veth      *datapath.Veth // while it is joined
 	Container Container
+	// Options are those of docker run --network name=…,driver-opt=KEY=VALUE: labels of this endpoint alone, in the place
+	// of the container's of the same keys.
+	Options   map[string]string
 	Identity  identity.ID         // Init until the labels are known
 	Ports     []service.Mapping   // as Docker asked for
 	Published []service.Published // what they became
 	Created   time.Time
+
+	// What follows from the identity's labels (remember).
+	hasName  bool     // they have sluice.name
+	mentions []string // the names of containers that their policy mentions
 }
 
 // Judgement is the revision of an endpoint's policy. It is new whenever the tables change, and durable before a program

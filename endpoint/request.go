@@ -49,6 +49,7 @@ type EndpointRequest struct {
 	MAC           net.HardwareAddr // nil: none was asked for
 	Exposed       []ExposedPort    // up to engine 28 all exposed ports, from 29 on only published ones
 	Ports         []service.Mapping
+	Options       map[string]string // driver options of the endpoint, as the user gave them
 }
 
 // EndpointAnswer carries only what arrived invalid or nil in the request: Docker takes anything else as an error.

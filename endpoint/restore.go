@@ -101,6 +101,8 @@ func (m *Manager) restoreIdentities(ctx context.Context, records []identity.Reco
 // that is not possible either, the endpoint is closed until Docker tells its labels.
 func (m *Manager) restoreIdentity(ctx context.Context, e *Endpoint) error {
 	if labels, ok := m.identities.Labels(e.Identity); ok {
+		e.remember(labels)
+		m.mentions.replace(nil, e)
 		_, _, err := m.identities.Acquire(labels)
 		return err
 	}
@@ -111,7 +113,7 @@ func (m *Manager) restoreIdentity(ctx context.Context, e *Endpoint) error {
 	if n == nil {
 		n = &Network{}
 	}
-	labels, err := labelsOf(n, e, m.changes[e.Container.ID])
+	labels, err := m.labelsOf(n, e, m.changes[e.Container.ID])
 	if err != nil {
 		log.WithError(err).Error("the identity of the endpoint is lost, it is closed")
 		again.Container = Container{}
@@ -235,7 +237,7 @@ func (m *Manager) adopted(j *job, print string) *running {
 }
 
 // finishRelabels gives endpoints the identity of their labels, where the daemon ended between a change of the labels
-// and the change of the identity.
+// and the change of the identity, or another version of it made something else of the labels.
 func (m *Manager) finishRelabels(ctx context.Context) error {
 	before := m.currentGeneration()
 	for _, e := range m.endpointsAll() {
@@ -243,9 +245,11 @@ func (m *Manager) finishRelabels(ctx context.Context) error {
 		if !ok || !e.named() {
 			continue
 		}
-		labels, err := labelsOf(n, e, m.labelChange(e.Container.ID))
-		if err != nil {
-			m.Log.WithError(err).WithField("endpoint", short(e.ID)).Error("labels are not accepted, the identity stays")
+		labels, err := m.labelsOf(n, e, m.labelChange(e.Container.ID))
+		if err != nil { // they were accepted by another version
+			if err := m.refuse(ctx, e, e.Container, fmt.Errorf("labels of container %s: %w", e.Container.Name, err)); err != nil {
+				return err
+			}
 			continue
 		}
 		if id, ok := m.identities.Find(labels); ok && id == e.Identity {

@@ -70,7 +70,10 @@ func (m *Manager) Run(ctx context.Context) {
 		case <-retry.C:
 			pause = min(2*pause, lastRetry)
 		}
-		err := m.regenerate(ctx, "")
+		err := m.relabelMentioned(ctx)
+		if err == nil {
+			err = m.regenerate(ctx, "")
+		}
 		if err != nil {
 			m.Log.WithError(err).Error("regenerate programs")
 		}

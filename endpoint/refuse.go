@@ -1,0 +1,98 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/sluice-net/sluice/identity"
+	"github.com/sluice-net/sluice/policy"
+)
+
+// errLabels: a container's labels, or the options of its endpoint, cannot be accepted.
+var errLabels = errors.New("refused")
+
+// refusal is why a container that runs already is closed: its labels became known only after its start, which they
+// would have prevented.
+type refusal struct {
+	container Container
+	err       error
+}
+
+// labelsOf returns an endpoint's labels as policy sees them: Docker's, the endpoint's options, the network's, what the
+// user changed, and the container's name if it is mentioned. The error wraps errLabels: labels exceed the limits of
+// identities, name no port where they should, or are no policy.
+func (m *Manager) labelsOf(n *Network, e *Endpoint, change *LabelChange) (identity.Labels, error) {
+	labels, err := identity.FromContainer(overlaid(e.Container.Labels, e.Options), n.title())
+	if err == nil && change != nil {
+		labels, err = labels.Apply(change.Add, change.Remove)
+	}
+	if err == nil {
+		_, err = policy.PortsFromLabels(labels)
+	}
+	if err == nil {
+		_, err = policy.LabelPolicy(labels)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLabels, err)
+	}
+	if m.mentioned(e.Container.Name) {
+		labels[identity.LabelName] = e.Container.Name
+	}
+	return labels, nil
+}
+
+// overlaid returns labels with others in the place of those of the same keys.
+func overlaid(labels, over map[string]string) map[string]string {
+	if len(over) == 0 {
+		return labels
+	}
+	all := maps.Clone(labels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, over)
+	return all
+}
+
+// checkOptions refuses options of an endpoint that would be refused as labels, at the first moment that they are known.
+func checkOptions(options map[string]string) error {
+	labels, err := identity.FromContainer(options, "")
+	if err == nil {
+		_, err = policy.PortsFromLabels(labels)
+	}
+	if err == nil {
+		_, err = policy.LabelPolicy(labels)
+	}
+	if err != nil {
+		return fmt.Errorf("driver-opt: %w", err)
+	}
+	return nil
+}
+
+// refuse keeps an endpoint closed whose container should not have started, and says so once.
+func (m *Manager) refuse(ctx context.Context, e *Endpoint, c Container, err error) error {
+	m.mu.Lock()
+	old := m.refused[e.ID]
+	m.refused[e.ID] = refusal{c, err}
+	m.mu.Unlock()
+	if old.err == nil || old.err.Error() != err.Error() {
+		m.Log.WithError(err).WithField("container", c.Name).WithField("endpoint", short(e.ID)).Error(
+			"the container stays closed: its labels are refused; make it again with others")
+	}
+	if !e.named() {
+		return nil
+	}
+	closed := *e
+	closed.Container, closed.Identity = Container{}, identity.Init
+	closed.remember(nil)
+	return m.save(ctx, &closed)
+}
+
+// accept forgets that an endpoint's labels were refused.
+func (m *Manager) accept(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.refused, id)
+}
