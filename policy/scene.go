@@ -125,6 +125,36 @@ func containsAddr(ranges []addrRange, a netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r addrRange) bool { return !a.Less(r.first) && !r.last.Less(a) })
 }
 
+// SplitWorld cuts a part of the world, NameLAN, NameInternet or a prefix, into parts that the tables judge alike.
+func SplitWorld(universe *Universe, name string, prefix netip.Prefix, tables ...*Table) []WorldPart {
+	lan := universe.lanRanges
+	within := lan
+	switch {
+	case prefix.IsValid():
+		within = prefixRanges(prefix)
+	case name == NameInternet:
+		within = complement(lan)
+	}
+	pieces := slices.DeleteFunc(worldPieces(tables, slices.Concat(lan, within)), func(p piece) bool { return !containsAddr(within, p.first) })
+	parts := partsOf(pieces, lan, func(a netip.Addr) string {
+		key := ""
+		for _, t := range tables {
+			if t != nil {
+				key += profileKey(t.profile(identity.World, ClassWorld, a))
+			}
+			key += "/"
+		}
+		return key
+	})
+	for i := range parts {
+		if prefix.IsValid() {
+			parts[i].Name = rangesName(parts[i].ranges)
+			parts[i].Sample = parts[i].ranges[0].first.Unmap()
+		}
+	}
+	return parts
+}
+
 // worldParts cuts the world, of the family of an address if one is given, where the tables and the prefixes of the LAN
 // do, and puts together what same says is equal, by a key. The part of the addresses that nothing names comes first.
 func worldParts(tables []*Table, lan []addrRange, family netip.Addr, same func(sample netip.Addr) string) []WorldPart {
@@ -132,6 +162,11 @@ func worldParts(tables []*Table, lan []addrRange, family netip.Addr, same func(s
 	if family.IsValid() {
 		pieces = slices.DeleteFunc(pieces, func(p piece) bool { return p.first.Is4In6() != family.Unmap().Is4() })
 	}
+	return partsOf(pieces, lan, same)
+}
+
+// partsOf puts pieces together and names the parts.
+func partsOf(pieces []piece, lan []addrRange, same func(sample netip.Addr) string) []WorldPart {
 	inLAN := func(a netip.Addr) bool { return containsAddr(lan, a) }
 	type part struct {
 		WorldPart
