@@ -34,5 +34,6 @@ func (p Program) fingerprint() []byte {
 	fmt.Fprintf(h, "%d %d %d %d %d %d %s %s %s %s %s %s %t %t %t", generation, p.Slot, p.Identity, p.Network, p.Revision,
 		p.HostIfindex, p.HostMAC, p.MAC, p.IPv4, p.IPv6, p.Gateway4, p.Gateway6, p.Closed, p.Internal, p.Masquerade)
 	fmt.Fprintf(h, " egress %s ingress %s publish %s", p.Egress.Hash(), p.Ingress.Hash(), p.Publish.Hash())
+	fmt.Fprintf(h, " %d %v %v", p.Enforcement, p.EgressRate, p.IngressRate)
 	return h.Sum(nil)[:fingerprintSize]
 }

@@ -27,6 +27,10 @@ type Program struct {
 	// Publish says who may reach the container by its published ports, by protocol and the host's port, besides Ingress; nil:
 	// whoever Ingress admits.
 	Publish *policy.Table
+	// Enforcement says what becomes of what the tables deny.
+	Enforcement policy.Enforcement
+	// EgressRate limits what the container sends, IngressRate what it receives.
+	EgressRate, IngressRate policy.Rate
 }
 
 // Address is what the map endpoints knows of one address.

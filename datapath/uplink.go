@@ -48,6 +48,12 @@ type HostAddresses interface {
 	List() (map[netip.Addr]Address, error)
 }
 
+// HostNetwork is what the host's network is to policy.
+type HostNetwork struct {
+	LAN   []netip.Prefix // on-link and private routes (link.Network.LAN), sorted
+	Addrs []netip.Addr   // the host's own, sorted
+}
+
 // UplinksConfig is what FollowUplinks is given.
 type UplinksConfig struct {
 	Prefix string // of the containers' devices, which are no uplinks
@@ -76,9 +82,9 @@ type Uplinks struct {
 	current map[int]Uplink
 	err     error // of the last synchronisation
 
-	lanMu sync.Mutex // held while onLAN is called
-	lan   []netip.Prefix
-	onLAN func([]netip.Prefix)
+	toldMu    sync.Mutex // held while onNetwork is called
+	told      HostNetwork
+	onNetwork func(HostNetwork)
 
 	changed chan struct{}
 	stop    context.CancelFunc
@@ -129,33 +135,27 @@ func (u *Uplinks) List() (map[int]Uplink, error) {
 	return u.current, u.err
 }
 
-// LAN returns the prefixes of the local network (link.Network.LAN).
-func (u *Uplinks) LAN() []netip.Prefix {
-	u.lanMu.Lock()
-	defer u.lanMu.Unlock()
-	return u.lan
-}
-
-// OnLAN has f called, with the prefixes of the local network, now and whenever they changed. The calls come one after
+// OnNetwork has f called, with what the host's network is, now and whenever that changed. The calls come one after
 // another.
-func (u *Uplinks) OnLAN(f func([]netip.Prefix)) {
-	u.lanMu.Lock()
-	defer u.lanMu.Unlock()
-	u.onLAN = f
-	f(u.lan)
+func (u *Uplinks) OnNetwork(f func(HostNetwork)) {
+	u.toldMu.Lock()
+	defer u.toldMu.Unlock()
+	u.onNetwork = f
+	f(u.told)
 }
 
-// noteLAN remembers the prefixes of the local network and tells them if they changed.
-func (u *Uplinks) noteLAN(now []netip.Prefix) {
-	u.lanMu.Lock()
-	defer u.lanMu.Unlock()
-	if slices.Equal(now, u.lan) {
+// tell remembers what the host's network is, and tells it if it changed.
+func (u *Uplinks) tell(now HostNetwork) {
+	u.toldMu.Lock()
+	defer u.toldMu.Unlock()
+	if !slices.Equal(now.LAN, u.told.LAN) {
+		u.cfg.Log.WithField("prefixes", now.LAN).Info("local network")
+	} else if slices.Equal(now.Addrs, u.told.Addrs) {
 		return
 	}
-	u.lan = now
-	u.cfg.Log.WithField("prefixes", now).Info("local network")
-	if u.onLAN != nil {
-		u.onLAN(now)
+	u.told = now
+	if u.onNetwork != nil {
+		u.onNetwork(now)
 	}
 }
 
@@ -213,7 +213,7 @@ func (u *Uplinks) sync() error {
 	if err != nil {
 		return u.note(nil, err)
 	}
-	u.noteLAN(n.LAN())
+	u.tell(HostNetwork{LAN: n.LAN(), Addrs: n.HostAddrs()})
 	want := map[int]Uplink{}
 	for _, l := range n.Uplinks() {
 		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU,

@@ -250,6 +250,9 @@ func endpointRequest(r *api.CreateEndpointRequest) (EndpointRequest, error) {
 	if out.Options, err = endpointOptions(r.Options); err != nil {
 		return out, err
 	}
+	if out.DNS, err = serverOption(r.Options); err != nil {
+		return out, err
+	}
 	if out.Exposed, out.Ports, err = portOptions(r.Options); err != nil {
 		return out, err
 	}

@@ -18,6 +18,7 @@ const (
 	optionGeneric  = "com.docker.network.generic"
 	optionExposed  = "com.docker.network.endpoint.exposedports"
 	optionPorts    = "com.docker.network.portmap"
+	optionDNS      = "com.docker.network.endpoint.dnsservers"
 	dockerPrefix   = "com.docker.network."
 )
 
@@ -181,6 +182,18 @@ func endpointOptions(options map[string]any) (map[string]string, error) {
 		out[key] = value
 	}
 	return out, nil
+}
+
+// serverOption reads the DNS servers that docker run --dns or the engine's configuration gives.
+func serverOption(options map[string]any) ([]netip.Addr, error) {
+	var servers []netip.Addr
+	if err := structured(options, optionDNS, &servers); err != nil {
+		return nil, err
+	}
+	for i, a := range servers {
+		servers[i] = a.WithZone("").Unmap()
+	}
+	return slices.DeleteFunc(servers, func(a netip.Addr) bool { return !a.IsValid() }), nil
 }
 
 // boolOption reads an option that is a boolean or its text.

@@ -33,7 +33,7 @@ func (m *Manager) CreateEndpoint(ctx context.Context, r EndpointRequest) (Endpoi
 	}
 	e := &Endpoint{
 		ID: r.ID, NetworkID: r.NetworkID, IPv4: r.IPv4, IPv6: r.IPv6, Identity: identity.Init, Ports: r.Ports,
-		Options: r.Options, Created: m.Now().UTC(),
+		Options: r.Options, DNS: r.DNS, Created: m.Now().UTC(),
 	}
 	mac := r.MAC
 	if mac == nil {

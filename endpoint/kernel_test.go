@@ -93,7 +93,7 @@ func (k fakePrograms) Replace(_ context.Context, p datapath.Program) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	tables := p.Egress.Hash() + "/" + p.Ingress.Hash()
+	tables := policy.Tables{Egress: p.Egress, Ingress: p.Ingress, Publish: p.Publish}.Hash()
 	if old, ok := k.revisions[p.Revision]; ok && old != tables {
 		k.t.Errorf("revision %d is used for other tables", p.Revision)
 	}

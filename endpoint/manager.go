@@ -26,9 +26,13 @@ type Options struct {
 	Engine     Engine
 	Leases     Leases
 	Ports      Registry
-	DefaultMTU func() int       // of the uplink, for networks without sluice.mtu
-	Now        func() time.Time // the clock; nil: time.Now
-	Log        logrus.FieldLogger
+	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
+	// HostDNS returns the servers that the host asks; nil: none.
+	HostDNS func() []netip.Addr
+	// PublishDefault is who may reach published ports that no rule is about.
+	PublishDefault policy.PublishDefault
+	Now            func() time.Time // the clock; nil: time.Now
+	Log            logrus.FieldLogger
 }
 
 // Store is what the use-cases need of the store.
@@ -64,9 +68,9 @@ type Manager struct {
 	judgements map[string]Judgement    // by endpoint id
 	mentions   mentions                // of containers' names
 	refused    map[string]refusal      // by endpoint id
-	lan        []netip.Prefix          // the prefixes of the local network
-	running    map[string]*running     // by endpoint id
-	retired    []identity.ID           // one hold each, to be released when a pass has ended their use
+	host       datapath.HostNetwork
+	running    map[string]*running // by endpoint id
+	retired    []identity.ID       // one hold each, to be released when a pass has ended their use
 
 	regeneration regeneration
 	plans        plans                           // guarded by regeneration.mu
@@ -78,6 +82,9 @@ type Manager struct {
 func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.HostDNS == nil {
+		o.HostDNS = func() []netip.Addr { return nil }
 	}
 	m := &Manager{
 		Options:    o,
@@ -94,6 +101,7 @@ func NewManager(o Options) *Manager {
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
 	}
+	m.plans.publish = o.PublishDefault
 	m.regeneration.init()
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,6 +21,8 @@ import (
 type plans struct {
 	policies   *policy.Set
 	universe   *policy.Universe
+	lan        []netip.Prefix
+	publish    policy.PublishDefault
 	resolved   map[subject]*resolution
 	byEndpoint map[string]*planned
 	revision   uint32 // the newest that was given away
@@ -30,14 +33,16 @@ type subject struct {
 	identity identity.ID
 	mode     Mode
 	isolate  bool
+	dns      string // its resolvers
 }
 
 // resolution is a subject's tables, or why there are none.
 type resolution struct {
-	labels identity.Labels
-	tables policy.Tables
-	hash   string // of the tables
-	err    error
+	labels   identity.Labels
+	tables   policy.Tables
+	settings policy.Settings
+	hash     string // of the tables
+	err      error
 }
 
 // planned is what an endpoint should run, and the records that this follows from.
@@ -45,6 +50,7 @@ type planned struct {
 	endpoint *Endpoint
 	network  *Network
 	hash     string // of the tables
+	settings policy.Settings
 	program  datapath.Program
 	print    string // program's fingerprint
 }
@@ -55,22 +61,27 @@ type situation struct {
 	jobs       []*job
 	policies   *policy.Set
 	known      []policy.KnownIdentity
+	lan        []netip.Prefix
 	retiring   []identity.ID
 }
 
 // observe takes a consistent copy of the state. The universe holds the identities of the joined endpoints, and those
 // that programs may still send with.
 func (m *Manager) observe() situation {
+	servers := m.HostDNS()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s := situation{generation: m.generation, policies: m.policies, retiring: slices.Clone(m.retired)}
+	s := situation{generation: m.generation, policies: m.policies, lan: m.host.LAN, retiring: slices.Clone(m.retired)}
 	ids := map[identity.ID]bool{}
+	dns := resolvers{m: m, host: servers, seen: map[netip.Addr]identity.ID{}}
 	for _, id := range s.retiring {
 		ids[id] = true
 	}
 	for _, e := range m.endpoints {
 		if n := m.networks[e.NetworkID]; e.joined() && n != nil {
-			s.jobs = append(s.jobs, &job{endpoint: e, network: n})
+			j := &job{endpoint: e, network: n}
+			j.resolvers, j.dns = dns.of(e)
+			s.jobs = append(s.jobs, j)
 			ids[e.Identity] = true
 		}
 	}
@@ -88,7 +99,7 @@ func (m *Manager) observe() situation {
 // plan fills in what every job's endpoint should run, with durable revisions. A job whose policy cannot be resolved
 // carries the error.
 func (m *Manager) plan(ctx context.Context, s situation) error {
-	m.plans.adapt(s.policies, s.known)
+	m.plans.adapt(s)
 	fresh := map[string]Judgement{}
 	last := m.plans.revision
 	for _, j := range s.jobs {
@@ -97,7 +108,7 @@ func (m *Manager) plan(ctx context.Context, s situation) error {
 			j.err = fmt.Errorf("resolve policy: %w", r.err)
 			continue
 		}
-		if p := m.plans.byEndpoint[j.endpoint.ID]; p != nil && p.endpoint == j.endpoint && p.network == j.network && p.hash == r.hash {
+		if p := m.plans.byEndpoint[j.endpoint.ID]; p != nil && p.endpoint == j.endpoint && p.network == j.network && p.hash == r.hash && p.settings == r.settings {
 			j.planned = p
 			continue
 		}
@@ -111,7 +122,7 @@ func (m *Manager) plan(ctx context.Context, s situation) error {
 			fresh[j.endpoint.ID] = judgement
 		}
 		program := j.makeProgram(judgement.Revision, r)
-		j.planned = &planned{j.endpoint, j.network, r.hash, program, program.Fingerprint()}
+		j.planned = &planned{j.endpoint, j.network, r.hash, r.settings, program, program.Fingerprint()}
 	}
 	if err := m.reserve(ctx, last, fresh); err != nil {
 		return err
@@ -156,15 +167,22 @@ func (m *Manager) reserve(ctx context.Context, last uint32, fresh map[string]Jud
 	return nil
 }
 
-// adapt drops the resolutions that a change of the policies or of the known identities may have touched.
-func (p *plans) adapt(set *policy.Set, known []policy.KnownIdentity) {
-	if p.policies != set || p.resolved == nil {
+// adapt drops the resolutions that a change of the policies, of the local network or of the known identities may have
+// touched.
+func (p *plans) adapt(s situation) {
+	set := s.policies
+	moved := !slices.Equal(p.lan, s.lan)
+	if p.policies != set || p.resolved == nil || moved {
 		p.resolved = map[subject]*resolution{}
 	}
-	changed := difference(p.universe.List(), known)
-	if len(changed) > 0 || p.universe == nil {
-		p.universe = policy.NewUniverse(known...)
+	changed := difference(p.universe.List(), s.known)
+	switch {
+	case len(changed) > 0 || p.universe == nil:
+		p.universe = policy.NewUniverse(s.known...).WithLAN(s.lan)
+	case moved:
+		p.universe = p.universe.WithLAN(s.lan)
 	}
+	p.lan = s.lan
 	for s, r := range p.resolved {
 		if slices.ContainsFunc(changed, func(peer identity.Labels) bool { return set.Mentions(r.labels, peer) }) {
 			delete(p.resolved, s)
@@ -189,13 +207,17 @@ func difference(a, b []policy.KnownIdentity) []identity.Labels {
 	return only
 }
 
+// subject returns what the tables of a job's endpoint depend on.
+func (j *job) subject() subject {
+	return subject{j.endpoint.Identity, j.network.Options.Policy, j.network.Options.Isolate, j.dns}
+}
+
 // resolve returns the tables of a job's endpoint, none while its labels are unknown.
 func (p *plans) resolve(j *job) *resolution {
 	if !j.endpoint.named() {
 		return &resolution{hash: "/"}
 	}
-	options := j.network.Options
-	s := subject{j.endpoint.Identity, options.Policy, options.Isolate}
+	s := j.subject()
 	if r := p.resolved[s]; r != nil {
 		return r
 	}
@@ -212,7 +234,12 @@ func (p *plans) resolve(j *job) *resolution {
 		r.err = err
 		return r
 	}
-	r.tables, r.err = policy.Resolve(p.policies, policy.Subject{Labels: own.Labels, Mode: mode, Isolate: s.isolate}, p.universe)
+	r.tables, r.err = policy.Resolve(p.policies, policy.Subject{
+		Labels: own.Labels, Mode: mode, Isolate: s.isolate, PublishDefault: p.publish, Resolvers: j.resolvers,
+	}, p.universe)
+	if r.err == nil {
+		r.settings, r.err = p.policies.Settings(own.Labels)
+	}
 	r.hash = r.tables.Hash()
 	return r
 }
@@ -225,7 +252,7 @@ func (p *plans) keep(jobs []*job) {
 		if j.planned != nil {
 			p.byEndpoint[j.endpoint.ID] = j.planned
 		}
-		used[subject{j.endpoint.Identity, j.network.Options.Policy, j.network.Options.Isolate}] = true
+		used[j.subject()] = true
 	}
 	maps.DeleteFunc(p.resolved, func(s subject, _ *resolution) bool { return !used[s] })
 }
@@ -238,7 +265,8 @@ func (j *job) makeProgram(revision uint32, r *resolution) datapath.Program {
 		Slot: e.Veth.Slot, Identity: uint32(e.Identity), Network: n.Number, Revision: revision,
 		HostIfindex: e.Veth.Ifindex, HostMAC: e.Veth.HostMAC, MAC: mac, IPv4: e.IPv4, IPv6: e.IPv6,
 		Closed: !e.named(), Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
-		Egress: r.tables.Egress, Ingress: r.tables.Ingress,
+		Egress: r.tables.Egress, Ingress: r.tables.Ingress, Publish: r.tables.Publish,
+		Enforcement: r.settings.Enforcement, EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate,
 	}
 	for _, a := range e.addrs() {
 		s, _ := n.subnet(a)

@@ -183,8 +183,8 @@ func TestPlansAreAsFromNothing(t *testing.T) {
 			}
 		}
 		var fresh plans
-		incremental.adapt(set, known)
-		fresh.adapt(set, known)
+		incremental.adapt(situation{policies: set, known: known})
+		fresh.adapt(situation{policies: set, known: known})
 		for _, k := range known {
 			j := &job{endpoint: &Endpoint{Identity: k.ID, Container: Container{ID: "c"}},
 				network: &Network{Options: NetworkOptions{Policy: PolicyDefault, Isolate: round%2 == 0}}}

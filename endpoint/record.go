@@ -86,6 +86,7 @@ type Endpoint struct {
 	// Options are those of docker run --network name=…,driver-opt=KEY=VALUE: labels of this endpoint alone, in the place
 	// of the container's of the same keys.
 	Options   map[string]string
+	DNS       []netip.Addr        // the servers that Docker's embedded DNS asks for it, if it has any of its own
 	Identity  identity.ID         // Init until the labels are known
 	Ports     []service.Mapping   // as Docker asked for
 	Published []service.Published // what they became

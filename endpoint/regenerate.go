@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // running is what the kernel runs for an endpoint. It is replaced, never changed.
@@ -26,11 +27,13 @@ type running struct {
 
 // job is one endpoint in a pass: what it should run.
 type job struct {
-	endpoint *Endpoint
-	network  *Network
-	*planned // nil if its policy cannot be resolved
-	took     time.Duration
-	err      error
+	endpoint  *Endpoint
+	network   *Network
+	resolvers []policy.Resolver
+	dns       string // which resolvers
+	*planned         // nil if its policy cannot be resolved
+	took      time.Duration
+	err       error
 }
 
 // regenerate makes every program follow the changes made so far. An endpoint that is named must succeed.

@@ -50,6 +50,7 @@ type EndpointRequest struct {
 	Exposed       []ExposedPort    // up to engine 28 all exposed ports, from 29 on only published ones
 	Ports         []service.Mapping
 	Options       map[string]string // driver options of the endpoint, as the user gave them
+	DNS           []netip.Addr      // the container's or the engine's own servers, none: the host's
 }
 
 // EndpointAnswer carries only what arrived invalid or nil in the request: Docker takes anything else as an error.

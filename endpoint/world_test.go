@@ -378,9 +378,9 @@ func (w *world) check() {
 func (w *world) checkEndpoint(e *Endpoint) {
 	w.t.Helper()
 	k := w.kernel
-	fresh := plans{}
+	fresh := plans{publish: w.PublishDefault}
 	s := w.observe()
-	fresh.adapt(s.policies, s.known)
+	fresh.adapt(s)
 	for _, j := range s.jobs {
 		if j.endpoint != e {
 			continue

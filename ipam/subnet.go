@@ -171,21 +171,29 @@ func (a *Allocator) usedByHost() ([]netip.Prefix, error) {
 		}
 	}
 	for _, file := range a.ResolvConf {
-		raw, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
+		servers, err := Nameservers(file)
 		if err != nil {
-			return nil, fmt.Errorf("read nameservers: %w", err)
+			return nil, err
 		}
-		used = append(used, nameservers(raw)...)
+		for _, addr := range servers {
+			used = append(used, netip.PrefixFrom(addr, addr.BitLen()))
+		}
 	}
 	return used, nil
 }
 
+// Nameservers reads the addresses that a resolv.conf(5) names; none if there is no such file.
+func Nameservers(file string) ([]netip.Addr, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read nameservers: %w", err)
+	}
+	return nameservers(raw), nil
+}
+
 // nameservers reads the addresses of a resolv.conf(5).
-func nameservers(raw []byte) []netip.Prefix {
-	var all []netip.Prefix
+func nameservers(raw []byte) []netip.Addr {
+	var all []netip.Addr
 	lines := bufio.NewScanner(bytes.NewReader(raw))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
@@ -193,8 +201,7 @@ func nameservers(raw []byte) []netip.Prefix {
 			continue
 		}
 		if addr, err := netip.ParseAddr(f[1]); err == nil {
-			addr = addr.WithZone("").Unmap()
-			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
+			all = append(all, addr.WithZone("").Unmap())
 		}
 	}
 	return all

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/ipam/pool"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // config is what can be set by a flag, or by the same name in the configuration file.
@@ -34,6 +35,7 @@ type config struct {
 	flows      uint32
 	blocks     []string
 	masqPorts  string
+	publish    string
 	clsact     bool
 	logLevel   string
 	logFormat  string
@@ -62,6 +64,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.Uint32Var(&c.flows, "flows", 131072, "entries of each flow table")
 	f.StringSliceVar(&c.blocks, "address-blocks", blockNames(), "IPv4 blocks that automatic subnets are cut from, PREFIX:LENGTH")
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
+	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
@@ -147,6 +150,9 @@ func (c *config) check() error {
 	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		return fmt.Errorf("log-format %q: use text or json", c.logFormat)
+	}
+	if _, err := policy.ParsePublishDefault(c.publish); err != nil {
+		return fmt.Errorf("publish-default %q: use any, lan or none", c.publish)
 	}
 	for _, d := range []struct{ name, value string }{
 		{"run-dir", c.runDir}, {"plugin-dir", c.pluginDir}, {"state-dir", c.stateDir}, {"pin-dir", c.pinDir},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/sluice-net/sluice/internal/dockerapi"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/service"
 	"github.com/sluice-net/sluice/service/hostport"
 	"github.com/sluice-net/sluice/store/bolt"
@@ -190,13 +192,19 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	if d.ipam, err = ipam.New(ctx, ipam.Options{Store: d.store, Host: d.routes, Blocks: blocks}); err != nil {
 		return err
 	}
+	publish, err := policy.ParsePublishDefault(d.config.publish)
+	if err != nil {
+		return err
+	}
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
 		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker},
 		Ports:      service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU: d.uplinkMTU, Log: d.log,
+		DefaultMTU: d.uplinkMTU, PublishDefault: publish, Log: d.log,
+		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
+	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
 	return nil
 }
 
