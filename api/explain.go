@@ -37,7 +37,8 @@ type ExplainedPath struct {
 	Ports       string        `json:"ports"` // tcp 5432, tcp 1-79, any
 	Verdict     string        `json:"verdict"`
 	Steps       []ExplainStep `json:"steps"`
-	Flip        *Remedy       `json:"flip,omitempty"` // the smallest change that would give the other answer
+	// Flip is the smallest change that would give the other answer; of several remedies, all are needed.
+	Flip []Remedy `json:"flip,omitempty"`
 }
 
 // The kinds of steps beside Egress and Ingress.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
@@ -26,6 +27,10 @@ type Options struct {
 	Engine     Engine
 	Leases     Leases
 	Ports      Registry
+	// Prober is asked by explanations; nil: the tables answer.
+	Prober Prober
+	// Connections are the kernel's, for what a change of policy would cut; nil: none are looked at.
+	Connections func(ctx context.Context, yield func(api.Connection) bool) error
 	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
 	// HostDNS returns the servers that the host asks; nil: none.
 	HostDNS func() []netip.Addr

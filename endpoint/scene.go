@@ -34,16 +34,20 @@ type place struct {
 
 // scene copies the state, with the tables that are in force.
 func (m *Manager) scene() *scene {
+	servers := m.HostDNS()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s := &scene{policies: m.policies, lan: m.lanPrefixes(), publish: m.publishDefault()}
+	s := &scene{policies: m.policies, lan: m.host.LAN, publish: m.PublishDefault}
+	dns := resolvers{m: m, host: servers, seen: map[netip.Addr]identity.ID{}}
 	for id, e := range m.endpoints {
 		n := m.networks[e.NetworkID]
 		if n == nil || !e.joined() {
 			continue
 		}
 		labels, _ := m.identities.Labels(e.Identity)
-		p := &place{endpoint: e, network: n, identity: e.Identity, subject: s.subjectOf(n, labels), closed: true}
+		subject := s.subjectOf(n, labels)
+		subject.Resolvers, _ = dns.of(e)
+		p := &place{endpoint: e, network: n, identity: e.Identity, subject: subject, closed: true}
 		if r := m.running[id]; r != nil && !r.program.Closed {
 			p.closed, p.program = false, r.program
 			p.tables = policy.Tables{Egress: r.program.Egress, Ingress: r.program.Ingress, Publish: r.program.Publish}
@@ -80,12 +84,13 @@ func (s *scene) learnUniverse() {
 	s.universe = policy.NewUniverse(known...).WithLAN(s.lan)
 }
 
-// under is the same scene under another set of policies. Containers of the names get their name as a label, as they
-// would if the policies named them.
-func (s *scene) under(set *policy.Set, names ...string) (*scene, error) {
-	next := &scene{policies: set, lan: s.lan, publish: s.publish}
+// named is the same scene if policies mentioned containers of these names: they have their name as a label then. The
+// tables are as they were.
+func (s *scene) named(names ...string) *scene {
+	next := *s
+	next.places = make([]*place, len(s.places))
 	fresh := map[string]identity.ID{}
-	for _, old := range s.places {
+	for i, old := range s.places {
 		p := *old
 		name := p.endpoint.Container.Name
 		if _, has := p.subject.Labels[identity.LabelName]; !has && name != "" && slices.Contains(names, name) {
@@ -97,15 +102,22 @@ func (s *scene) under(set *policy.Set, names ...string) (*scene, error) {
 			}
 			p.identity = fresh[key]
 		}
-		next.places = append(next.places, &p)
+		next.places[i] = &p
 	}
 	next.learnUniverse()
+	return &next
+}
+
+// under is the same scene under another set of policies, which mentions these names of containers.
+func (s *scene) under(set *policy.Set, names ...string) (*scene, error) {
+	next := s.named(names...)
+	next.policies = set
 	resolved := map[string]policy.Tables{}
 	for _, p := range next.places {
 		if p.closed {
 			continue
 		}
-		key := fmt.Sprint(p.subject.Labels.String(), p.subject.Mode, p.subject.Isolate)
+		key := fmt.Sprint(p.subject.Labels.String(), p.subject.Mode, p.subject.Isolate, p.subject.Resolvers)
 		tables, ok := resolved[key]
 		if !ok {
 			var err error

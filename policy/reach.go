@@ -203,3 +203,16 @@ func ParseProtocol(s string) (uint8, error) {
 	}
 	return uint8(n), nil
 }
+
+// Cut cuts the spans where others, which are ascending and cover them, begin and end.
+func (r Reach) Cut(at []KeySpan) []KeySpan {
+	var out []KeySpan
+	for _, s := range r {
+		for _, c := range at {
+			if from, to := max(s.From, c.From), min(s.To, c.To); from <= to {
+				out = append(out, KeySpan{from, to})
+			}
+		}
+	}
+	return out
+}
