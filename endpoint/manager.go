@@ -19,19 +19,19 @@ import (
 
 // Options are what a Manager works with.
 type Options struct {
-	Store      Store
-	Programs   Programs
-	Addresses  Addresses
-	Links      Links
-	Frontends  Frontends
-	Engine     Engine
-	Leases     Leases
-	Ports      Registry
+	Store     Store
+	Programs  Programs
+	Addresses Addresses
+	Links     Links
+	Frontends Frontends
+	Engine    Engine
+	Leases    Leases
+	Ports     Registry
 	// Prober is asked by explanations; nil: the tables answer.
 	Prober Prober
 	// Connections are the kernel's, for what a change of policy would cut; nil: none are looked at.
 	Connections func(ctx context.Context, yield func(api.Connection) bool) error
-	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
+	DefaultMTU  func() int // of the uplink, for networks without sluice.mtu
 	// HostDNS returns the servers that the host asks; nil: none.
 	HostDNS func() []netip.Addr
 	// PublishDefault is who may reach published ports that no rule is about.

@@ -88,8 +88,8 @@ func (e *Exposure) firstKey() uint32 {
 
 // exposer finds the ways into one member.
 type exposer struct {
-	m      *Member
-	lan    []addrRange
+	m                *Member
+	lan              []addrRange
 	groups, networks map[identity.ID]string
 	found            []Exposure
 }

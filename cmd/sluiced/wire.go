@@ -246,7 +246,7 @@ func (d *daemon) uplinkMTU() int {
 func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
-		Identities: d.manager, Policies: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
+		Identities: d.manager, Policies: d.manager, Insight: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
 		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
 	}
 }
