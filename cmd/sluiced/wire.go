@@ -199,7 +199,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
 		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
-		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker},
+		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:      service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
 		DefaultMTU: d.uplinkMTU, PublishDefault: publish, Log: d.log,
 		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
