@@ -140,11 +140,7 @@ func parseSources(sources []api.PolicySource) ([]parsed, error) {
 }
 
 func problemOf(p policy.Problem) api.Problem {
-	message := p.Reason
-	if p.Path != "" {
-		message = p.Path + ": " + p.Reason
-	}
-	return api.Problem{Source: p.File, Line: p.Line, Message: message}
+	return api.Problem{Source: p.File, Line: p.Line, Message: p.Message()}
 }
 
 func policiesOf(all []parsed) []*policy.Policy {

@@ -116,6 +116,7 @@ func TestFromContainer(t *testing.T) {
 		"maintainer":                              "somebody",
 		"compose.project":                         "forged",
 		"sluice.network":                          "forged",
+		"sluice.name":                             "forged",
 		"sluice.egress":                           "db:5432",
 		"sluice.port.http":                        "8080",
 		"traefik.enable":                          "true",
@@ -124,7 +125,7 @@ func TestFromContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Labels{"app": "web", "compose.project": "shop", "compose.service": "front", "sluice.network": "net1",
-		"sluice.port.http": "8080", "traefik.enable": "true"}
+		"sluice.egress": "db:5432", "sluice.port.http": "8080", "traefik.enable": "true"}
 	if !got.Equal(want) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -155,14 +156,14 @@ func TestNormaliseKey(t *testing.T) {
 
 func TestNoiseLabels(t *testing.T) {
 	list := strings.Join(NoiseLabels(), " ")
-	for _, want := range []string{"com.docker.compose.*", "org.opencontainers.image.*", "maintainer", "sluice.*"} {
+	for _, want := range []string{"com.docker.compose.*", "org.opencontainers.image.*", "maintainer"} {
 		if !strings.Contains(list, want) {
 			t.Errorf("%s is missing in %s", want, list)
 		}
 	}
 	for key, want := range map[string]bool{
 		"com.docker.compose.project": false, "com.docker.compose.project.working_dir": true, "compose.project": false,
-		"sluice.port.http": false, "sluice.network": true, "maintainer": true, "maintainers": false,
+		"sluice.port.http": false, "sluice.network": false, "maintainer": true, "maintainers": false,
 	} {
 		if IsNoise(key) != want {
 			t.Errorf("%s: noise %v", key, !want)
@@ -184,6 +185,7 @@ func TestApply(t *testing.T) {
 		remove []string
 	}{
 		{map[string]string{LabelNetwork: "other"}, nil},
+		{map[string]string{LabelName: "other"}, nil},
 		{nil, []string{"any:" + LabelNetwork}},
 		{map[string]string{"com.docker.compose.config-hash": "x"}, nil},
 		{map[string]string{"": "x"}, nil},

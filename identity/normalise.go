@@ -32,7 +32,6 @@ var (
 		"org.opencontainers.image.",    // where the image comes from (OCI image annotations)
 		"org.label-schema.",            // the same, older
 		"io.buildah.",                  // how the image was built
-		"sluice.",                      // settings for Sluice itself; sluice.network is added by Sluice
 		"devcontainer.",                // development containers
 		"org.testcontainers.session",   // one session of a test run
 		"com.gitlab.gitlab-runner.job", // one job
@@ -73,7 +72,7 @@ func NormaliseKey(key string) string {
 
 // IsNoise tells whether identities leave the (long or short) key out.
 func IsNoise(key string) bool {
-	if _, ok := shortNames[key]; ok || strings.HasPrefix(key, PrefixPort) {
+	if _, ok := shortNames[key]; ok {
 		return false
 	}
 	if slices.Contains(noiseKeys, key) {
@@ -82,6 +81,9 @@ func IsNoise(key string) bool {
 	return slices.ContainsFunc(noisePrefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
+// IsOwn tells whether Sluice itself gives containers the label, so that they cannot claim it.
+func IsOwn(key string) bool { return key == LabelNetwork || key == LabelName }
+
 // FromContainer makes the identity labels of a container on a network from the labels that Docker has for it, which
 // include those of its image. Noise is left out, compose's labels get their short names, and the network's name is
 // added as sluice.network, which a container cannot claim for itself. Where a long and a short key are both present
@@ -89,7 +91,7 @@ func IsNoise(key string) bool {
 func FromContainer(docker map[string]string, network string) (Labels, error) {
 	l := make(Labels, len(docker)+1)
 	for key, value := range docker {
-		if !IsNoise(key) && shortNames[key] == "" {
+		if !IsNoise(key) && !IsOwn(key) && shortNames[key] == "" {
 			l[key] = value
 		}
 	}
@@ -113,13 +115,16 @@ func (l Labels) Apply(add map[string]string, remove []string) (Labels, error) {
 	result := l.Clone()
 	for _, key := range remove {
 		key = NormaliseKey(key)
-		if key == LabelNetwork {
+		if IsOwn(key) {
 			return nil, fmt.Errorf("remove label %s: %w: Sluice sets it", key, ErrBadLabel)
 		}
 		delete(result, key)
 	}
 	for key, value := range add {
 		key = NormaliseKey(key)
+		if IsOwn(key) {
+			return nil, fmt.Errorf("add label %s: %w: Sluice sets it", key, ErrBadLabel)
+		}
 		if IsNoise(key) {
 			return nil, fmt.Errorf("add label %s: %w: policy does not see this key", key, ErrBadLabel)
 		}

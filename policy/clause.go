@@ -15,20 +15,39 @@ var entityClasses = map[Entity][]Class{
 	EntityCluster: {ClassNetwork, ClassOther, ClassHost},
 	EntityNone:    {},
 	EntityNet:     {ClassNetwork},
+
+	EntityLAN:      {}, // and the addresses that the universe says
+	EntityInternet: {}, // and the rest of the world
 }
 
 // compiledClause is a clause with its peers sorted by how the table holds them.
 type compiledClause struct {
-	clause    *Clause
-	classes   [Classes]bool
-	selectors []compiledSelector
-	ranges    []addrRange // of the world, disjoint per peer
-	atoms     []atom
+	rank          rank
+	classes       [Classes]bool
+	selectors     []compiledSelector
+	ranges        []addrRange // of the world, disjoint per peer
+	lan, internet bool
+	atoms         []atom
 }
 
 type compiledSelector struct {
-	selector *Selector
-	key      string // canonical string
+	selector    *Selector
+	key         string // canonical string
+	sameProject bool
+}
+
+// of is the selector as it counts for a subject; false: no container can match.
+func (s compiledSelector) of(subject identity.Labels) (compiledSelector, bool) {
+	if !s.sameProject {
+		return s, true
+	}
+	project, ok := subject[labelProject]
+	if !ok {
+		return s, false
+	}
+	own := Requirement{Key: labelProject, Operator: In, Values: []string{project}}
+	selector := NewSelector(append(slices.Clone(s.selector.Requirements), own)...)
+	return compiledSelector{selector: &selector, key: selector.String()}, true
 }
 
 // atom is the unit that verdicts are traced to: a clause without ports, or one of its port rules.
@@ -44,24 +63,44 @@ func compileRule(p *Policy, r *Rule) compiledRule {
 		clause := &r.Clauses[i]
 		c.clauses[clause.Direction] = append(c.clauses[clause.Direction], compileClause(p, clause))
 	}
+	c.publish = compilePublish(p, r)
 	return c
 }
 
-func compileClause(p *Policy, clause *Clause) compiledClause {
-	c := compiledClause{clause: clause}
-	for _, peer := range clause.Peers {
-		switch {
-		case peer.Selector != nil && peer.Selector.Any():
-			c.classes[ClassNetwork], c.classes[ClassOther] = true, true
-		case peer.Selector != nil:
-			c.selectors = append(c.selectors, compiledSelector{selector: peer.Selector, key: peer.Selector.String()})
-		case peer.Prefix.IsValid():
-			c.ranges = append(c.ranges, subtract(peer.Prefix, peer.Except)...)
-		default:
-			for _, class := range entityClasses[peer.Entity] {
-				c.classes[class] = true
-			}
+// add enters a peer.
+func (c *compiledClause) add(peer *Peer) {
+	switch {
+	case peer.Domain != "": // no name is resolved yet
+	case peer.Selector != nil && peer.Selector.Any() && !peer.SameProject:
+		c.classes[ClassNetwork], c.classes[ClassOther] = true, true
+	case peer.Selector != nil:
+		c.selectors = append(c.selectors, compiledSelector{peer.Selector, peer.Selector.String(), peer.SameProject})
+	case peer.Prefix.IsValid():
+		c.ranges = append(c.ranges, subtract(peer.Prefix, peer.Except)...)
+	default:
+		for _, class := range entityClasses[peer.Entity] {
+			c.classes[class] = true
 		}
+		c.lan = c.lan || peer.Entity == EntityLAN
+		c.internet = c.internet || peer.Entity == EntityInternet
+	}
+}
+
+// rankOf is the precedence of a clause.
+func rankOf(p *Policy, deny bool) rank {
+	switch {
+	case !deny:
+		return rankAllow
+	case p.Origin == OriginLabel:
+		return rankOwnDeny
+	}
+	return rankDeny
+}
+
+func compileClause(p *Policy, clause *Clause) compiledClause {
+	c := compiledClause{rank: rankOf(p, clause.Deny)}
+	for i := range clause.Peers {
+		c.add(&clause.Peers[i])
 	}
 	if clause.AnyPort {
 		c.atoms = []atom{{ref: RuleRef{Policy: p.Key(), Rule: clause.Path}, spans: []span{{to: maxKey}}}}
@@ -111,10 +150,10 @@ func resolveNamed(named []Port, ports []NamedPort) []span {
 	return list
 }
 
-// mentions tells whether the clause gives an identity with these labels a profile of its own.
-func (c *compiledClause) mentions(peer identity.Labels, d Direction) bool {
+// mentions tells whether the clause gives an identity with these labels a profile of its own in a table of the subject.
+func (c *compiledClause) mentions(subject, peer identity.Labels, d Direction) bool {
 	for _, s := range c.selectors {
-		if s.selector.Matches(peer) {
+		if s, ok := s.of(subject); ok && s.selector.Matches(peer) {
 			return true
 		}
 	}

@@ -15,20 +15,35 @@ var ErrInvalid = errors.New("policy not accepted")
 
 // Problem is one thing in a document that is refused.
 type Problem struct {
-	File   string
-	Line   int    // from 1; 0: unknown
-	Path   string // of the field: "spec.egress[0].toFQDNs"; empty: the document
+	File string
+	Line int    // from 1; 0: unknown
+	Path string // of the field: "spec.egress[0].toFQDNs", or the label; empty: the document
+	// Column is the place in Value, in characters from 1; 0: the reason is about the field as a whole.
+	Column int
+	Value  string // what stands there, where Column is not 0, or of a label
 	Reason string
 }
 
-// Error is "file:line: path: reason".
+// Error is "file:line: path: reason", for labels "label key=value: column 5: reason".
 func (p Problem) Error() string {
+	if p.File == "" && p.Line == 0 {
+		return "label " + p.Message()
+	}
+	return Source{File: p.File, Line: p.Line}.String() + ": " + p.Message()
+}
+
+// Message is the error without the file and the line.
+func (p Problem) Message() string {
 	var b strings.Builder
-	b.WriteString(Source{File: p.File, Line: p.Line}.String())
-	b.WriteString(": ")
 	if p.Path != "" {
 		b.WriteString(p.Path)
+		if p.Value != "" {
+			b.WriteString("=" + shorten(p.Value))
+		}
 		b.WriteString(": ")
+	}
+	if p.Column > 0 {
+		fmt.Fprintf(&b, "column %d: ", p.Column)
 	}
 	b.WriteString(p.Reason)
 	return b.String()

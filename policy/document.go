@@ -105,6 +105,12 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 		}
 	}
 	switch kind {
+	case "":
+		if hasKey(n, shortKey) && version == "" {
+			d.short(n, path)
+			return
+		}
+		d.fail(n, join(path, "kind"), "missing: a policy is a %s or a %s, or a list of %s in the short form", kindPolicy, kindClusterwide, shortKey)
 	case kindPolicy, kindClusterwide:
 		if version != apiVersion {
 			d.fail(n, join(path, "apiVersion"), "%s is of apiVersion %s, found %s", kind, apiVersion, shorten(version))
@@ -117,12 +123,20 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 			return
 		}
 		d.items(n, path, kind, version)
-	case "":
-		d.fail(n, join(path, "kind"), "missing: a policy is a %s or a %s", kindPolicy, kindClusterwide)
 	default:
 		d.fail(n, join(path, "kind"), "%s is not a policy that Sluice reads%s", shorten(kind),
 			suggest(kind, []string{kindPolicy, kindClusterwide}))
 	}
+}
+
+// hasKey tells whether a mapping has a key.
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *reader) items(n *yaml.Node, path, kind, version string) {
@@ -208,6 +222,10 @@ func (d *reader) validName(n *yaml.Node, path, s string) bool {
 	}
 	if !ok {
 		d.fail(n, path, "%s is not a name: letters, digits, '-', '.' and '_', at most %d", shorten(s), maxNameLength)
+	}
+	if s == LabelPolicyName {
+		d.fail(n, path, whyReserved)
+		return false
 	}
 	return ok
 }

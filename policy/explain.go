@@ -63,23 +63,31 @@ func ClassOf(subject Subject, universe *Universe, peer identity.ID, network stri
 }
 
 // Explain answers a question from the rules themselves, one after the other. It gives the verdict and the rule that
-// the resolved table gives.
+// the resolved table gives. Labels that cannot be read deny everything.
 func Explain(set *Set, subject Subject, universe *Universe, q Question) Answer {
-	e := explainer{subject: &subject, q: q, class: ClassOf(subject, universe, q.Peer, q.Network)}
-	e.peer, e.known = universe.Get(q.Peer)
 	if subject.Ports == nil {
 		subject.Ports, _ = PortsFromLabels(subject.Labels)
 	}
+	e := explainer{subject: &subject, q: q, class: ClassOf(subject, universe, q.Peer, q.Network), universe: universe}
+	if e.universe == nil {
+		e.universe = NewUniverse()
+	}
+	e.peer, e.known = universe.Get(q.Peer)
 	e.ports = subject.Ports
 	if q.Direction == Egress {
 		e.ports = e.peer.Ports
 	}
 	e.answer.Class = e.class
-	if subject.Mode != ModeNever {
-		for _, p := range set.List() {
-			e.policy(p)
-		}
+	j, err := set.judging(&subject)
+	if err != nil {
+		e.answer.Why = fmt.Sprintf("the labels of the container cannot be read: %v", err)
+		return e.answer
 	}
+	for _, r := range j.rules {
+		e.rule(r)
+	}
+	e.preset(j)
+	e.resolvers()
 	if subject.Mode == ModeAlways {
 		e.answer.Closing = append(e.answer.Closing, RuleRef{Rule: RuleModeAlways})
 	}
@@ -88,30 +96,27 @@ func Explain(set *Set, subject Subject, universe *Universe, q Question) Answer {
 }
 
 type explainer struct {
-	subject *Subject
-	q       Question
-	class   Class
-	peer    KnownIdentity
-	known   bool
-	ports   []NamedPort // of the destination
-	answer  Answer
+	subject  *Subject
+	universe *Universe
+	q        Question
+	class    Class
+	peer     KnownIdentity
+	known    bool
+	ports    []NamedPort // of the destination
+	matched  [ranks][]RuleRef
+	answer   Answer
 }
 
-func (e *explainer) policy(p *Policy) {
-	for i := range p.Rules {
-		r := &p.Rules[i]
-		if !r.Subject.Matches(e.subject.Labels) {
-			continue
-		}
-		if !slices.Contains(e.answer.Selecting, p.Key()) {
-			e.answer.Selecting = append(e.answer.Selecting, p.Key())
-		}
-		if r.Close[e.q.Direction] {
-			e.answer.Closing = append(e.answer.Closing, RuleRef{Policy: p.Key(), Rule: RuleDefaultDeny})
-		}
-		for j := range r.Clauses {
-			e.clause(p, &r.Clauses[j])
-		}
+func (e *explainer) rule(r *compiledRule) {
+	key := r.policy.Key()
+	if !slices.Contains(e.answer.Selecting, key) {
+		e.answer.Selecting = append(e.answer.Selecting, key)
+	}
+	if r.rule.Close[e.q.Direction] {
+		e.answer.Closing = append(e.answer.Closing, RuleRef{Policy: key, Rule: r.closingName(e.q.Direction)})
+	}
+	for i := range r.rule.Clauses {
+		e.clause(r.policy, &r.rule.Clauses[i])
 	}
 }
 
@@ -119,10 +124,7 @@ func (e *explainer) clause(p *Policy, c *Clause) {
 	if c.Direction != e.q.Direction || !slices.ContainsFunc(c.Peers, e.matchesPeer) {
 		return
 	}
-	list := &e.answer.Allowing
-	if c.Deny {
-		list = &e.answer.Denying
-	}
+	list := &e.matched[rankOf(p, c.Deny)]
 	if c.AnyPort {
 		*list = append(*list, RuleRef{Policy: p.Key(), Rule: c.Path})
 	}
@@ -133,17 +135,61 @@ func (e *explainer) clause(p *Policy, c *Clause) {
 	}
 }
 
+func (e *explainer) preset(j *judging) {
+	p := j.preset[e.q.Direction]
+	if p == nil {
+		return
+	}
+	if p.clause != nil && slices.ContainsFunc(p.peers, e.matchesPeer) {
+		e.matched[rankAllow] = append(e.matched[rankAllow], p.ref)
+	}
+	e.answer.Closing = append(e.answer.Closing, p.ref)
+}
+
+func (e *explainer) resolvers() {
+	if e.q.Direction != Egress || e.q.Port != 53 || e.q.Protocol != ProtocolTCP && e.q.Protocol != ProtocolUDP {
+		return
+	}
+	if slices.ContainsFunc(e.subject.Resolvers, e.isResolver) {
+		e.matched[rankImplied] = append(e.matched[rankImplied], RuleRef{Rule: RuleDNS})
+	}
+}
+
+func (e *explainer) isResolver(r Resolver) bool {
+	switch {
+	case r.ID == identity.Host:
+		return e.class == ClassHost
+	case e.universe.index(r.ID) >= 0:
+		return e.q.Peer == r.ID
+	}
+	return e.class == ClassWorld && r.Addr.IsValid() && to16(r.Addr) == to16(e.q.Addr)
+}
+
 func (e *explainer) matchesPeer(p Peer) bool {
 	switch {
+	case p.Entity == EntityLAN || p.Entity == EntityInternet:
+		return e.class == ClassWorld && e.q.Addr.IsValid() && e.universe.onLAN(e.q.Addr) == (p.Entity == EntityLAN)
 	case p.Entity != "":
 		return slices.Contains(entityClasses[p.Entity], e.class)
 	case p.Selector != nil:
-		container := e.class == ClassNetwork || e.class == ClassOther
-		return container && (p.Selector.Any() || e.known && p.Selector.Matches(e.peer.Labels))
+		return e.matchesContainer(p)
 	}
 	addr := e.q.Addr.Unmap()
 	return e.class == ClassWorld && p.Prefix.Contains(addr) &&
 		!slices.ContainsFunc(p.Except, func(x netip.Prefix) bool { return x.Contains(addr) })
+}
+
+func (e *explainer) matchesContainer(p Peer) bool {
+	if e.class != ClassNetwork && e.class != ClassOther {
+		return false
+	}
+	if p.SameProject {
+		project, ok := e.subject.Labels[labelProject]
+		if !ok || e.peer.Labels[labelProject] != project {
+			return false
+		}
+	}
+	return p.Selector.Any() && !p.SameProject || e.known && p.Selector.Matches(e.peer.Labels)
 }
 
 func (e *explainer) matchesPort(p Port) bool {
@@ -164,15 +210,22 @@ func (e *explainer) matchesPort(p Port) bool {
 
 func (e *explainer) decide() {
 	a := &e.answer
+	a.Denying = slices.Concat(e.matched[rankDeny], e.matched[rankOwnDeny])
+	a.Allowing = slices.Concat(e.matched[rankImplied], e.matched[rankAllow])
+	decided := -1
+	for r, list := range e.matched {
+		if len(list) > 0 {
+			decided = r
+			a.Rule, a.Verdict = list[0], rank(r).verdict()
+		}
+	}
 	switch {
-	case len(a.Denying) > 0:
-		a.Verdict, a.Rule = Deny, a.Denying[0]
+	case decided >= 0 && a.Verdict == Deny:
 		a.Why = fmt.Sprintf("%s denies it", a.Rule)
 		if len(a.Allowing) > 0 {
 			a.Why += fmt.Sprintf(", which beats %s", joinRefs(a.Allowing))
 		}
-	case len(a.Allowing) > 0:
-		a.Verdict, a.Rule = Allow, a.Allowing[0]
+	case decided >= 0:
 		a.Why = fmt.Sprintf("%s allows it", a.Rule)
 	case len(a.Closing) > 0:
 		a.Verdict, a.Rule = Deny, a.Closing[0]

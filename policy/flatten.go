@@ -5,24 +5,49 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+
+	"github.com/sluice-net/sluice/identity"
 )
 
-// layers are spans of rules, those that allow apart from those that deny.
-type layers struct{ allow, deny []span }
+// rank says which of several spans counts: the greatest. Within a rank it is the smallest rule. This is the order of
+// precedence that docs/policy.md promises.
+type rank uint8
 
-func (l *layers) add(deny bool, spans []span) {
-	if deny {
-		l.deny = append(l.deny, spans...)
-	} else {
-		l.allow = append(l.allow, spans...)
+const (
+	rankDefault rank = iota // allowed where nothing is said
+	rankClosed              // default deny of a part of the ports
+	rankAllow               // allowed by a label or a policy
+	rankOwnDeny             // denied by a label of the container
+	rankImplied             // allowed whatever labels say: Docker's DNS
+	rankDeny                // denied by a policy
+	ranks
+)
+
+func (r rank) verdict() Verdict {
+	if r == rankDefault || r == rankAllow || r == rankImplied {
+		return Allow
+	}
+	return Deny
+}
+
+// layers are spans of rules by rank.
+type layers [ranks][]span
+
+func (l *layers) add(r rank, spans []span) { l[r] = append(l[r], spans...) }
+
+func (l *layers) fill() {
+	for r := range l {
+		l[r] = fill(l[r])
 	}
 }
 
-func (l *layers) fill() { l.allow, l.deny = fill(l.allow), fill(l.deny) }
-
 // over merges two sets of layers and puts them over the base.
 func (l *layers) over(base cell, below *layers) cells {
-	return overlay(base, fill(slices.Concat(below.allow, l.allow)), fill(slices.Concat(below.deny, l.deny)))
+	var both layers
+	for r := range l {
+		both[r] = fill(slices.Concat(below[r], l[r]))
+	}
+	return overlay(base, &both)
 }
 
 // flattener makes one direction's table. Clauses are added in the order in which rules take precedence as names.
@@ -32,6 +57,7 @@ type flattener struct {
 	universe  *Universe
 
 	refs    []RuleRef // rule n is refs[n-1]
+	firm    int       // rules from 1 to firm are about peers, the rest says what holds where none is
 	base    [Classes]cell
 	classes [Classes]layers
 	peers   map[int]*layers // by index in the universe
@@ -44,7 +70,7 @@ type flattener struct {
 // rangeSpans are the spans of one rule for one range of the world's addresses.
 type rangeSpans struct {
 	addrRange
-	deny  bool
+	rank  rank
 	rule  int
 	spans []span
 }
@@ -59,7 +85,8 @@ func (f *flattener) ref(r RuleRef) int {
 	return len(f.refs)
 }
 
-// setBase says what holds where no rule matches: default deny, or the open direction's verdicts.
+// setBase says what holds where no rule matches: default deny, or the open direction's verdicts. What was added before
+// are rules about peers.
 func (f *flattener) setBase(closing *RuleRef) {
 	rule := 0
 	if closing != nil {
@@ -80,6 +107,7 @@ func (f *flattener) setBase(closing *RuleRef) {
 
 // add enters a clause's atoms for the peers that it is about.
 func (f *flattener) add(c *compiledClause) {
+	ranges := f.ranged(c)
 	for i := range c.atoms {
 		a := &c.atoms[i]
 		rule := f.ref(a.ref)
@@ -92,18 +120,30 @@ func (f *flattener) add(c *compiledClause) {
 		f.addClasses(c, spans)
 		f.addNamed(c, named, rule)
 		f.addSelected(c, spans, named, rule)
-		for _, r := range c.ranges {
+		for _, r := range ranges {
 			if len(spans) > 0 {
-				f.world = append(f.world, rangeSpans{addrRange: r, deny: c.clause.Deny, rule: rule, spans: spans})
+				f.world = append(f.world, rangeSpans{addrRange: r, rank: c.rank, rule: rule, spans: spans})
 			}
 		}
 	}
 }
 
+// ranged are the addresses of the world that a clause is about.
+func (f *flattener) ranged(c *compiledClause) []addrRange {
+	ranges := c.ranges
+	if c.lan {
+		ranges = slices.Concat(ranges, f.universe.lanRanges)
+	}
+	if c.internet {
+		ranges = slices.Concat(ranges, complement(f.universe.lanRanges))
+	}
+	return ranges
+}
+
 func (f *flattener) addClasses(c *compiledClause, spans []span) {
 	for class, in := range c.classes {
 		if in {
-			f.classes[class].add(c.clause.Deny, spans)
+			f.classes[class].add(c.rank, spans)
 		}
 	}
 }
@@ -118,7 +158,7 @@ func (f *flattener) addNamed(c *compiledClause, named []Port, rule int) {
 		for _, i := range f.universe.withPort[p.Name] {
 			if !seen[i] && c.classes[f.class(i)] {
 				seen[i] = true
-				f.peer(i).add(c.clause.Deny, numbered(resolveNamed(named, f.universe.peers[i].Ports), rule))
+				f.peer(i).add(c.rank, numbered(resolveNamed(named, f.universe.peers[i].Ports), rule))
 			}
 		}
 	}
@@ -126,14 +166,41 @@ func (f *flattener) addNamed(c *compiledClause, named []Port, rule int) {
 
 func (f *flattener) addSelected(c *compiledClause, spans []span, named []Port, rule int) {
 	for _, s := range c.selectors {
+		s, ok := s.of(f.subject.Labels)
+		if !ok {
+			continue
+		}
 		for _, i := range f.universe.matching(s) {
-			f.peer(i).add(c.clause.Deny, spans)
+			f.peer(i).add(c.rank, spans)
 			if len(named) > 0 {
-				f.peer(i).add(c.clause.Deny, numbered(resolveNamed(named, f.universe.peers[i].Ports), rule))
+				f.peer(i).add(c.rank, numbered(resolveNamed(named, f.universe.peers[i].Ports), rule))
 			}
 		}
 	}
 }
+
+// addResolvers enters what Docker's embedded DNS needs.
+func (f *flattener) addResolvers() {
+	if len(f.subject.Resolvers) == 0 {
+		return
+	}
+	rule := f.ref(RuleRef{Rule: RuleDNS})
+	spans := numbered(dnsSpans, rule)
+	for _, r := range f.subject.Resolvers {
+		switch i := f.universe.index(r.ID); {
+		case r.ID == identity.Host:
+			f.classes[ClassHost].add(rankImplied, spans)
+		case i >= 0:
+			f.peer(i).add(rankImplied, spans)
+		case r.Addr.IsValid():
+			addr := to16(r.Addr)
+			f.world = append(f.world, rangeSpans{addrRange: addrRange{addr, addr}, rank: rankImplied, rule: rule, spans: spans})
+		}
+	}
+}
+
+// dnsSpans are what DNS servers are asked on.
+var dnsSpans = []span{{from: Key(ProtocolTCP, 53), to: Key(ProtocolTCP, 53)}, {from: Key(ProtocolUDP, 53), to: Key(ProtocolUDP, 53)}}
 
 func (f *flattener) peer(i int) *layers {
 	l := f.peers[i]
@@ -188,7 +255,7 @@ func (c cells) key() string {
 
 func layersKey(class Class, l *layers) string {
 	key := []byte{byte(class)}
-	for _, list := range [][]span{l.allow, l.deny} {
+	for _, list := range l {
 		key = binary.AppendUvarint(key, uint64(len(list)))
 		for _, s := range list {
 			key = binary.AppendUvarint(key, uint64(s.rule))
@@ -230,7 +297,8 @@ func (f *flattener) table() *Table {
 		b.need(r.profile)
 	}
 
-	t := &Table{Rules: b.rules()}
+	rules, base := b.rules(f.firm)
+	t := &Table{Rules: rules, Base: base}
 	for class := range defaults {
 		t.Defaults[class] = b.profile(defaults[class])
 	}
@@ -309,7 +377,7 @@ func newActive(world []rangeSpans) *activeRanges {
 	groups := map[string]int{}
 	for i, r := range world {
 		l := layers{}
-		l.add(r.deny, numbered(r.spans, 0))
+		l.add(r.rank, numbered(r.spans, 0))
 		key := layersKey(ClassWorld, &l)
 		g, ok := groups[key]
 		if !ok {
@@ -346,7 +414,7 @@ func (a *activeRanges) layers() *layers {
 	l := &layers{}
 	for _, g := range a.live {
 		shape := &a.world[a.shape[g]]
-		l.add(shape.deny, numbered(shape.spans, a.rules[g][0]))
+		l.add(shape.rank, numbered(shape.spans, a.rules[g][0]))
 	}
 	return l
 }

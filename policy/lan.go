@@ -25,6 +25,21 @@ func lanRanges(prefixes []netip.Prefix) []addrRange {
 	return union(all)
 }
 
+// onLAN tells whether an address of the world is on the LAN.
+func (u *Universe) onLAN(a netip.Addr) bool {
+	addr := to16(a)
+	return slices.ContainsFunc(u.lanRanges, func(r addrRange) bool { return !addr.Less(r.first) && !r.last.Less(addr) })
+}
+
+// LAN returns the ranges that the entity lan stands for, first and last address in turn.
+func (u *Universe) LAN() [][2]netip.Addr {
+	list := make([][2]netip.Addr, len(u.lanRanges))
+	for i, r := range u.lanRanges {
+		list[i] = [2]netip.Addr{r.first.Unmap(), r.last.Unmap()}
+	}
+	return list
+}
+
 // union makes ranges ascending and disjoint, neighbours are one.
 func union(list []addrRange) []addrRange {
 	slices.SortFunc(list, func(a, b addrRange) int { return a.first.Compare(b.first) })

@@ -91,11 +91,10 @@ func (h *spanHeap) Pop() any {
 	return last
 }
 
-// overlay puts allowed and denied spans, each disjoint and sorted, over the base: deny beats allow beats base.
-func overlay(base cell, allow, deny []span) cells {
-	points := make([]uint32, 0, 2*(len(allow)+len(deny))+1)
-	points = append(points, 0)
-	for _, list := range [][]span{allow, deny} {
+// overlay puts spans over the base, those of each rank disjoint and sorted: the greatest rank that covers a key counts.
+func overlay(base cell, l *layers) cells {
+	points := []uint32{0}
+	for _, list := range l {
 		for _, s := range list {
 			points = append(points, s.from)
 			if s.to < maxKey {
@@ -106,19 +105,16 @@ func overlay(base cell, allow, deny []span) cells {
 	slices.Sort(points)
 	points = slices.Compact(points)
 	result := make(cells, 0, len(points))
+	left := *l
 	for _, at := range points {
 		c := cell{from: at, verdict: base.verdict, rule: base.rule}
-		for len(deny) > 0 && deny[0].to < at {
-			deny = deny[1:]
-		}
-		for len(allow) > 0 && allow[0].to < at {
-			allow = allow[1:]
-		}
-		switch {
-		case len(deny) > 0 && deny[0].from <= at:
-			c.verdict, c.rule = Deny, deny[0].rule
-		case len(allow) > 0 && allow[0].from <= at:
-			c.verdict, c.rule = Allow, allow[0].rule
+		for r := range left {
+			for len(left[r]) > 0 && left[r][0].to < at {
+				left[r] = left[r][1:]
+			}
+			if len(left[r]) > 0 && left[r][0].from <= at {
+				c.verdict, c.rule = rank(r).verdict(), left[r][0].rule
+			}
 		}
 		if n := len(result); n == 0 || result[n-1].verdict != c.verdict || result[n-1].rule != c.rule {
 			result = append(result, c)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/sluice-net/sluice/identity"
 )
@@ -64,6 +65,9 @@ const (
 	RuleIsolate     = "network option sluice.isolate=true"  // no policy
 )
 
+// RuleDNS is what verdicts name for the servers of Docker's embedded DNS.
+const RuleDNS = "embedded DNS of Docker"
+
 // ErrTooManyRules: verdicts name rules in 16 bits.
 var ErrTooManyRules = errors.New("more than 65535 rules in one table")
 
@@ -81,34 +85,95 @@ func Resolve(set *Set, subject Subject, universe *Universe) (t Tables, err error
 	if universe == nil {
 		universe = NewUniverse()
 	}
-	var rules []*compiledRule
-	if subject.Mode != ModeNever {
-		rules = set.selecting(subject.Labels)
+	j, err := set.judging(&subject)
+	if err != nil {
+		return Tables{}, fmt.Errorf("resolve labels: %w", err)
 	}
-	if t.Egress, err = resolveDirection(Egress, rules, &subject, universe); err != nil {
+	if t.Egress, err = j.resolve(Egress, universe); err != nil {
 		return Tables{}, fmt.Errorf("resolve egress: %w", err)
 	}
-	if t.Ingress, err = resolveDirection(Ingress, rules, &subject, universe); err != nil {
+	if t.Ingress, err = j.resolve(Ingress, universe); err != nil {
 		return Tables{}, fmt.Errorf("resolve ingress: %w", err)
+	}
+	if t.Publish, err = j.resolvePublish(universe); err != nil {
+		return Tables{}, fmt.Errorf("resolve published ports: %w", err)
 	}
 	return t, nil
 }
 
-func resolveDirection(d Direction, rules []*compiledRule, subject *Subject, u *Universe) (*Table, error) {
-	clauses, closing := 0, closingRule(d, rules, subject)
-	for _, r := range rules {
+// judging are the rules that judge a subject, in the order in which verdicts name them: its own labels, then policies.
+type judging struct {
+	subject *Subject
+	rules   []*compiledRule
+	preset  [directions]*compiledPreset // where nothing more specific is said
+}
+
+func (s *Set) judging(subject *Subject) (*judging, error) {
+	j := &judging{subject: subject}
+	if subject.Mode == ModeNever {
+		return j, nil
+	}
+	own, err := s.own(subject.Labels)
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		j.rules = append(j.rules, own)
+	}
+	j.rules = append(j.rules, s.selecting(subject.Labels)...)
+	j.choosePreset(own)
+	return j, nil
+}
+
+// choosePreset finds the profile: that of the labels, else the strictest of the policies. It counts in a direction that
+// no rule closes.
+func (j *judging) choosePreset(own *compiledRule) {
+	var best *compiledRule
+	for _, r := range j.rules {
+		if best == nil || r.rule.Preset > best.rule.Preset {
+			best = r
+		}
+	}
+	if own != nil && own.rule.Preset != PresetNone {
+		best = own
+	}
+	if best == nil || best.rule.Preset <= PresetOpen {
+		return
+	}
+	for d := range directions {
+		if !slices.ContainsFunc(j.rules, func(r *compiledRule) bool { return r.rule.Close[d] }) {
+			j.preset[d] = compilePreset(best.policy, best.rule.Preset, d)
+		}
+	}
+}
+
+func (j *judging) resolve(d Direction, u *Universe) (*Table, error) {
+	clauses, closing := 0, j.closing(d)
+	for _, r := range j.rules {
 		clauses += len(r.clauses[d])
 	}
-	if clauses == 0 && closing == nil && !(d == Ingress && subject.Isolate) {
+	if clauses == 0 && closing == nil && !(d == Ingress && j.subject.Isolate) {
 		return nil, nil
 	}
-	f := newFlattener(d, subject, u)
-	for _, r := range rules {
+	f := newFlattener(d, j.subject, u)
+	for _, r := range j.rules {
 		for i := range r.clauses[d] {
 			f.add(&r.clauses[d][i])
 		}
 	}
+	if j.preset[d] != nil && j.preset[d].clause != nil {
+		f.add(j.preset[d].clause)
+	}
+	if d == Egress {
+		f.addResolvers()
+	}
+	f.firm = len(f.refs)
 	f.setBase(closing)
+	return f.finish()
+}
+
+// finish makes the table, if its rules can be numbered.
+func (f *flattener) finish() (*Table, error) {
 	table := f.table()
 	if len(table.Rules) > math.MaxUint16 {
 		return nil, ErrTooManyRules
@@ -116,18 +181,29 @@ func resolveDirection(d Direction, rules []*compiledRule, subject *Subject, u *U
 	return table, nil
 }
 
-// closingRule names what puts the direction into default deny: the first policy that does, else the mode always;
-// nil: nothing, the direction is open.
-func closingRule(d Direction, rules []*compiledRule, subject *Subject) *RuleRef {
-	for _, r := range rules {
+// closing names what puts the direction into default deny: the first rule that does, else the profile, else the mode
+// always; nil: nothing, the direction is open.
+func (j *judging) closing(d Direction) *RuleRef {
+	for _, r := range j.rules {
 		if r.rule.Close[d] {
-			return &RuleRef{Policy: r.policy.Key(), Rule: RuleDefaultDeny}
+			return &RuleRef{Policy: r.policy.Key(), Rule: r.closingName(d)}
 		}
 	}
-	if subject.Mode == ModeAlways {
+	if j.preset[d] != nil {
+		return &j.preset[d].ref
+	}
+	if j.subject.Mode == ModeAlways {
 		return &RuleRef{Rule: RuleModeAlways}
 	}
 	return nil
+}
+
+// closingName is the rule that verdicts name where a direction is closed.
+func (r *compiledRule) closingName(d Direction) string {
+	if r.policy.Origin == OriginLabel {
+		return LabelPrefix + d.String() + ": " + RuleDefaultDeny
+	}
+	return RuleDefaultDeny
 }
 
 // openVerdict is what an open direction says of a class of peers when no rule matches.

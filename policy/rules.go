@@ -378,7 +378,7 @@ func (d *decoder) labelKey(n *yaml.Node, path string) (string, bool) {
 		d.fail(n, path, "containers have no label %s; it exists in Kubernetes only", shorten(key))
 	case key == "":
 		d.fail(n, path, "a label's key is missing")
-	case identity.IsNoise(key) && key != identity.LabelNetwork:
+	case identity.IsNoise(key):
 		d.fail(n, path, "policy does not see the label %s, for it differs between containers that are alike", shorten(key))
 	default:
 		return key, true

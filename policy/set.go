@@ -15,6 +15,7 @@ type Set struct {
 	rules    []compiledRule
 	anchored map[string]map[string][]int // label → value → indexes of rules, ascending
 	others   []int                       // rules whose subject has no anchor
+	labels   *ownRules
 }
 
 // compiledRule is a rule with what Resolve needs of it, prepared once.
@@ -22,6 +23,7 @@ type compiledRule struct {
 	policy  *Policy
 	rule    *Rule
 	clauses [directions][]compiledClause
+	publish []compiledPublish
 }
 
 // NewSet makes a set of policies. Two of the same key are an error, and so is whatever Policy.Validate refuses.
@@ -100,7 +102,7 @@ func (s *Set) List() []*Policy {
 
 // index compiles the rules in the order that decides which one a verdict names: by policy key, then as written.
 func index(byKey map[string]*Policy) (*Set, error) {
-	s := &Set{policies: byKey, anchored: map[string]map[string][]int{}}
+	s := &Set{policies: byKey, anchored: map[string]map[string][]int{}, labels: &ownRules{}}
 	for _, p := range s.List() {
 		if err := p.Validate(); err != nil {
 			return nil, err
@@ -153,19 +155,37 @@ func (s *Set) selecting(l identity.Labels) []*compiledRule {
 
 // Validate checks what no front end may get wrong: a name, and clauses that are complete.
 func (p *Policy) Validate() error {
-	if p.Name == "" {
+	switch {
+	case p.Name == "":
 		return fmt.Errorf("check policy of %s: it has no name", p.Source)
+	case p.Key() == LabelPolicyName && p.Origin != OriginLabel:
+		return fmt.Errorf("check policy of %s: %s", p.Source, whyReserved)
 	}
 	for i := range p.Rules {
 		for _, c := range p.Rules[i].Clauses {
 			if c.AnyPort && len(c.Ports) > 0 {
 				return fmt.Errorf("check policy %s: %s has ports and allows any port", p.Key(), c.Path)
 			}
-			for _, peer := range c.Peers {
-				if err := peer.validate(); err != nil {
-					return fmt.Errorf("check policy %s: %s: %w", p.Key(), c.Path, err)
-				}
+			if err := validatePeers(c.Peers); err != nil {
+				return fmt.Errorf("check policy %s: %s: %w", p.Key(), c.Path, err)
 			}
+		}
+		for _, pub := range p.Rules[i].Publish {
+			if err := validatePeers(pub.Peers); err != nil {
+				return fmt.Errorf("check policy %s: %s: %w", p.Key(), pub.Path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// whyReserved is why no document may have a name.
+const whyReserved = "the name " + LabelPolicyName + " stands for the containers' own labels, choose another"
+
+func validatePeers(peers []Peer) error {
+	for _, peer := range peers {
+		if err := peer.validate(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -173,13 +193,18 @@ func (p *Policy) Validate() error {
 
 func (p Peer) validate() error {
 	set := 0
-	for _, present := range []bool{p.Entity != "", p.Selector != nil, p.Prefix.IsValid()} {
+	for _, present := range []bool{p.Entity != "", p.Selector != nil, p.Prefix.IsValid(), p.Domain != ""} {
 		if present {
 			set++
 		}
 	}
-	if set != 1 {
-		return fmt.Errorf("a peer is exactly one of entity, selector and prefix")
+	switch {
+	case set != 1:
+		return fmt.Errorf("a peer is exactly one of entity, selector, prefix and domain")
+	case p.Domain != "":
+		return fmt.Errorf("%s is a domain, and %s", p.Domain, whyDomain)
+	case p.SameProject && p.Selector == nil:
+		return fmt.Errorf("only containers are of the same project")
 	}
 	if p.Entity != "" {
 		if _, ok := entityClasses[p.Entity]; !ok {
@@ -204,16 +229,27 @@ func (p *Policy) Selects(l identity.Labels) bool {
 // one of the rules that select the subject selects the peer by label, or refers to its named ports. Classes of peers
 // (all, world, every container) do not count, for tables carry them without listing identities.
 func (s *Set) Mentions(subject, peer identity.Labels) bool {
-	for _, r := range s.selecting(subject) {
-		for d := range r.clauses {
-			for i := range r.clauses[d] {
-				if r.clauses[d][i].mentions(peer, Direction(d)) {
-					return true
-				}
-			}
+	rules := s.selecting(subject)
+	if own, err := s.own(subject); err == nil && own != nil {
+		rules = append(rules, own)
+	}
+	for _, r := range rules {
+		if r.mentions(subject, peer) {
+			return true
 		}
 	}
 	return false
+}
+
+func (r *compiledRule) mentions(subject, peer identity.Labels) bool {
+	for d := range r.clauses {
+		for i := range r.clauses[d] {
+			if r.clauses[d][i].mentions(subject, peer, Direction(d)) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(r.publish, func(p compiledPublish) bool { return p.allow.mentions(subject, peer, Ingress) })
 }
 
 // Locate finds where a rule that a verdict names stands: the file and the line of its item, or for a default deny that
@@ -233,8 +269,16 @@ func (s *Set) Locate(ref RuleRef) (Source, bool) {
 
 // line is where the part of a rule that a path names stands, or 0.
 func (r *Rule) line(path string) int {
+	if r.Preset != PresetNone && path == presetName(r.Preset) {
+		return r.Line
+	}
 	if path == RuleDefaultDeny && (r.Close[Egress] || r.Close[Ingress]) {
 		return r.Line
+	}
+	for _, pub := range r.Publish {
+		if pub.Path == path {
+			return pub.Line
+		}
 	}
 	for _, c := range r.Clauses {
 		if c.Path == path {

@@ -23,12 +23,11 @@ func (e Enforcement) String() string { return enforcementNames[e] }
 
 // ParseEnforcement reads the value of sluice.mode.
 func ParseEnforcement(s string) (Enforcement, error) {
-	for e, name := range enforcementNames {
-		if s == name {
-			return Enforcement(e), nil
-		}
+	e, reason := parseMode(s)
+	if reason != "" {
+		return Enforce, fmt.Errorf("read mode: %s", reason)
 	}
-	return Enforce, fmt.Errorf("read mode %s: not enforce, audit or learn%s", shorten(s), nearestOnly(s, enforcementNames[:]))
+	return e, nil
 }
 
 // Rate is a limit of bandwidth; the zero value is none.
@@ -64,7 +63,29 @@ type Settings struct {
 // Settings returns what the policies and the container's own labels say together: its labels count before policies; of
 // several policies the strictest enforcement and the smallest rate do. The error is that of LabelPolicy.
 func (s *Set) Settings(l identity.Labels) (Settings, error) {
-	return Settings{}, nil
+	var result Settings
+	own, err := s.own(l)
+	if err != nil {
+		return result, err
+	}
+	rules := s.selecting(l)
+	result.Enforcement = Enforce
+	if r := strictest(rules); r != nil {
+		result.Enforcement = *r
+	}
+	rates := [directions]Rate{slowest(Egress, rules), slowest(Ingress, rules)}
+	if own != nil {
+		if own.rule.Enforcement != nil {
+			result.Enforcement = *own.rule.Enforcement
+		}
+		for d, r := range own.rule.Rates {
+			if r.BitsPerSecond != 0 {
+				rates[d] = r
+			}
+		}
+	}
+	result.EgressRate, result.IngressRate = rates[Egress], rates[Ingress]
+	return result, nil
 }
 
 // PublishDefault is who may reach a published port that no rule is about: the daemon's setting publish-default.
@@ -90,4 +111,24 @@ func ParsePublishDefault(s string) (PublishDefault, error) {
 		}
 	}
 	return PublishAny, fmt.Errorf("read publish default %s: not any, lan or none", shorten(s))
+}
+
+func strictest(rules []*compiledRule) *Enforcement {
+	var best *Enforcement
+	for _, r := range rules {
+		if e := r.rule.Enforcement; e != nil && (best == nil || *e < *best) {
+			best = e
+		}
+	}
+	return best
+}
+
+func slowest(d Direction, rules []*compiledRule) Rate {
+	var best Rate
+	for _, r := range rules {
+		if rate := r.rule.Rates[d]; rate.BitsPerSecond != 0 && (best.BitsPerSecond == 0 || rate.BitsPerSecond < best.BitsPerSecond) {
+			best = rate
+		}
+	}
+	return best
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -255,6 +256,7 @@ func (t *Table) Hash() string {
 		buf = append(append(buf, first[:]...), last[:]...)
 		profile(r.Profile)
 	}
+	buf = binary.AppendUvarint(buf, uint64(t.Base))
 	for _, r := range t.Rules {
 		buf = binary.AppendUvarint(buf, uint64(len(r.Policy)))
 		buf = append(buf, r.Policy...)
@@ -344,15 +346,20 @@ func (b *builder) need(p cells) {
 	}
 }
 
-// rules numbers what was needed, in order of precedence; call it once, between need and profile.
-func (b *builder) rules() []RuleRef {
+// rules numbers what was needed, in order of precedence, and returns the number of the first rule beyond firm; call it
+// once, between need and profile.
+func (b *builder) rules(firm int) (list []RuleRef, base uint16) {
 	slices.Sort(b.used)
-	list := make([]RuleRef, 0, len(b.used))
+	list = make([]RuleRef, 0, len(b.used))
+	base = 1
 	for _, rule := range b.used {
 		list = append(list, b.refs[rule-1])
 		b.number[rule] = len(list)
+		if rule <= firm {
+			base = uint16(min(len(list), math.MaxUint16-1)) + 1
+		}
 	}
-	return list
+	return list, base
 }
 
 func (b *builder) profile(p cells) Profile {

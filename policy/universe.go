@@ -113,11 +113,19 @@ func (u *Universe) Get(id identity.ID) (KnownIdentity, bool) {
 	if u == nil {
 		return KnownIdentity{}, false
 	}
+	if i := u.index(id); i >= 0 {
+		return u.peers[i], true
+	}
+	return KnownIdentity{}, false
+}
+
+// index returns the place of an identity among the peers, or -1.
+func (u *Universe) index(id identity.ID) int {
 	i, ok := slices.BinarySearchFunc(u.peers, id, func(k KnownIdentity, id identity.ID) int { return cmp.Compare(k.ID, id) })
 	if !ok {
-		return KnownIdentity{}, false
+		return -1
 	}
-	return u.peers[i], true
+	return i
 }
 
 // matching returns the indexes of the peers that a selector matches, ascending. Answers are remembered.
