@@ -82,6 +82,16 @@ func TestCompact(t *testing.T) {
 			e.Type, e.Verdict, e.Reason, e.Policy, e.Rule = EventVerdict, VerdictAllowed, "", "p", "egress[1]"
 		},
 			"ALLOWED web(172.30.0.2):40212 -> db(172.30.0.3):5432 tcp SYN policy allowed by p/egress[1] (egress of web)"},
+		{"published port", func(e *Event) {
+			e.Reason, e.Direction, e.HostPort, e.Policy, e.Rule = "publish denied", Publish, 8080, "labels", `sluice.publish.8080: @lan`
+		},
+			"DROPPED web(172.30.0.2):40212 -> db(172.30.0.3):5432 tcp SYN publish denied by labels/sluice.publish.8080: @lan (publish 8080 of web)"},
+		{"audit", func(e *Event) { e.Type, e.Verdict, e.Policy, e.Rule = EventAudit, VerdictAudit, "p", "default deny" },
+			"AUDIT web(172.30.0.2):40212 -> db(172.30.0.3):5432 tcp SYN policy denied by p/default deny (egress of web)"},
+		{"learnt", func(e *Event) { e.Type, e.Verdict, e.Reason = EventLearn, VerdictLearned, "" },
+			"LEARNED web(172.30.0.2):40212 -> db(172.30.0.3):5432 tcp SYN policy allowed by default (egress of web)"},
+		{"learnt, though denied", func(e *Event) { e.Type, e.Verdict = EventLearn, VerdictLearned },
+			"LEARNED web(172.30.0.2):40212 -> db(172.30.0.3):5432 tcp SYN policy denied, no rule allows it (egress of web)"},
 		{"IPv6 world", func(e *Event) {
 			e.Destination = Party{Addr: netip.MustParseAddr("2001:db8::1"), Port: 443, Entity: EntityWorld}
 			e.Reason, e.Direction = "no route", ""

@@ -98,15 +98,15 @@ var icmpNames = map[string]map[uint8]string{
 func (e Event) why() string {
 	rule := strings.Trim(e.Policy+"/"+e.Rule, "/")
 	reason := e.Reason
-	if reason == "" && e.Type == EventVerdict {
-		reason = "policy " + e.Verdict
+	if reason == "" && (e.Type == EventVerdict || e.Type == EventLearn) {
+		reason = "policy " + VerdictAllowed
 	}
 	switch {
 	case rule != "":
 		return strings.TrimSpace(reason + " by " + rule)
-	case e.Direction != "" && e.Verdict != VerdictAllowed:
+	case e.Direction != "" && e.Reason != "":
 		return reason + ", no rule allows it"
-	case e.Type == EventVerdict:
+	case reason != "" && e.Reason == "":
 		return reason + " by default"
 	}
 	return reason
@@ -117,6 +117,9 @@ func (e Event) where() string {
 	name, point := e.Endpoint.Name(), e.Point
 	if e.Direction != "" {
 		point = e.Direction
+	}
+	if e.HostPort != 0 {
+		point += " " + strconv.Itoa(int(e.HostPort))
 	}
 	switch {
 	case point == "":

@@ -10,6 +10,8 @@ const (
 	EventDrop    = "drop"    // a packet was dropped; Reason says why
 	EventVerdict = "verdict" // a policy was judged
 	EventTrace   = "trace"   // a packet passed an observation point
+	EventAudit   = "audit"   // a policy that is not enforced denies a connection
+	EventLearn   = "learn"   // a container that learns opened a connection, or was opened one to
 	EventLost    = "lost"    // events were lost; only Lost and Time are set
 )
 
@@ -19,6 +21,8 @@ const (
 	VerdictDenied    = "denied"  // by policy
 	VerdictDropped   = "dropped" // for another reason
 	VerdictForwarded = "forwarded"
+	VerdictAudit     = "audit"   // let through; Reason says why enforcing would drop it
+	VerdictLearned   = "learned" // let through; Reason says so if enforcing would drop it
 )
 
 // ReasonPolicyDenied is the reason of drops by policy; the others are listed in docs/reference/drops.md.
@@ -88,11 +92,12 @@ const (
 type Lost struct {
 	Where string `json:"where"` // LostKernel or LostSubscriber
 	Count uint64 `json:"count"`
+	Learn uint64 `json:"learn,omitempty"` // of these, those of type EventLearn; of LostKernel only
 }
 
 // EventFilter selects events. Values of one field are alternatives, fields add up. Without types it selects those of
-// its verdicts, and without these drops, which name the policy that denied a packet as a denied verdict does. Allowed
-// verdicts and traces are reported only while somebody follows them.
+// its verdicts, and without these audits and drops, which name the policy that denied a packet as a denied verdict does.
+// Allowed verdicts and traces are reported only while somebody follows them.
 type EventFilter struct {
 	Types     []string `json:"types,omitempty"`
 	Verdicts  []string `json:"verdicts,omitempty"`

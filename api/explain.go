@@ -13,11 +13,9 @@ type ExplainRequest struct {
 	With []PolicySource `json:"with,omitempty"`
 }
 
-// The verdicts of explanations, beside VerdictAllowed and VerdictDenied.
-const (
-	VerdictPartly = "partly" // allowed for some ports, ways or addresses, denied for others
-	VerdictAudit  = "audit"  // policy denies it, the container's mode lets it pass
-)
+// VerdictPartly is what an explanation says, beside VerdictAllowed, VerdictDenied and VerdictAudit: allowed for some ports,
+// ways or addresses, denied for others.
+const VerdictPartly = "partly"
 
 // Explanation says whether FROM may open a connection to TO, and why.
 type Explanation struct {

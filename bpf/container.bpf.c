@@ -11,6 +11,7 @@
 #include "step/antispoof_ip.h"
 #include "step/deliver.h"
 #include "step/event.h"
+#include "step/explain.h"
 #include "step/flow.h"
 #include "step/forward.h"
 #include "step/hand_over.h"
@@ -155,7 +156,8 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	return reason ?: flow_enter(&key, p, NULL, side);
 }
 
-/* A packet that goes no further in this program: asks the shared program that a negative reason names, or drops. */
+/* A packet that goes no further in this program: asks the shared program that a negative reason names, or drops. A question
+ * is answered, whatever the reason. */
 STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 {
 	/* By way of the map, the verifier forgets which of many numbers it is, and walks what follows once. */
@@ -165,6 +167,8 @@ STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 		hand_over(skb, h, -reason);
 		reason = DROP_NO_SHARED;
 	}
+	if (unlikely(is_question(skb)))
+		return answer_question(skb, &h->packet, reason);
 	return drop(skb, &h->packet, reason);
 }
 
@@ -190,6 +194,10 @@ int egress(struct __sk_buff *skb)
 	if (reason)
 		goto out;
 	look_up_peer(p, &p->dst); /* 2 */
+	if (unlikely(is_question(skb))) {
+		reason = explain_egress(p);
+		goto out;
+	}
 	reason = p->icmp_error ? -SHARED_RELATE : track_egress(skb, h, &f); /* 3 */
 	if (reason)
 		goto out;
@@ -208,7 +216,7 @@ out:
 /* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
 STEP int allowed_before(struct __sk_buff *skb)
 {
-	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == REVISION;
+	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
 }
 
 /* What the container is sent. */
@@ -232,6 +240,8 @@ int ingress(struct __sk_buff *skb)
 	reason = receive(skb, p, DIRECTION_INGRESS); /* 1 */
 	if (!reason)
 		reason = find_sender(skb, p); /* 2 */
+	if (!reason && unlikely(is_question(skb)))
+		return give_up(skb, h, explain_ingress(skb, p));
 	if (!reason)
 		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(skb, p); /* 3 */
 	if (reason)
@@ -240,13 +250,19 @@ int ingress(struct __sk_buff *skb)
 	return deliver(p, HOST_IFINDEX); /* 4 */
 }
 
+/* What a closed container's programs do with a packet. */
+STEP int closed(const struct __sk_buff *skb)
+{
+	return unlikely(is_question(skb)) ? DROP_CLOSED : -SHARED_CLOSED;
+}
+
 /* Instead of egress and ingress as long as the container's labels are not known: nothing but ARP and ND. */
 SEC("tc")
 int egress_closed(struct __sk_buff *skb)
 {
 	struct hand *h = hand_take(skb, DIRECTION_EGRESS);
 
-	return h ? give_up(skb, h, -SHARED_CLOSED) : TC_ACT_SHOT;
+	return h ? give_up(skb, h, closed(skb)) : TC_ACT_SHOT;
 }
 
 SEC("tc")
@@ -257,5 +273,5 @@ int ingress_closed(struct __sk_buff *skb)
 	if (!h)
 		return TC_ACT_SHOT;
 	h->packet.origin = skb->cb[0];
-	return give_up(skb, h, -SHARED_CLOSED);
+	return give_up(skb, h, closed(skb));
 }

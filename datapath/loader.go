@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/datapath/compile"
 	"github.com/sluice-net/sluice/datapath/obj"
+	"github.com/sluice-net/sluice/internal/abi"
 )
 
 // The names of the arrays whose slots hold the containers' programs.
@@ -29,6 +30,8 @@ var (
 	ErrMapLayout = errors.New("pinned map has another layout")
 	// ErrSlot: the slot is beyond the arrays.
 	ErrSlot = errors.New("no such slot")
+	// ErrRevision: flows have no room for the number.
+	ErrRevision = errors.New("no such revision")
 )
 
 // Options configure Open.
@@ -134,6 +137,9 @@ func (l *Loader) Slots() uint32 { return l.maps.get(egressSlots).MaxEntries() }
 func (l *Loader) Replace(ctx context.Context, p Program) error {
 	if err := l.checkSlot(p.Slot); err != nil {
 		return err
+	}
+	if p.Revision == 0 || p.Revision >= abi.JudgedAudit {
+		return fmt.Errorf("replace programs of slot %d: revision %d: %w", p.Slot, p.Revision, ErrRevision)
 	}
 	lock := &l.slots[p.Slot%uint32(len(l.slots))]
 	lock.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/internal/testutil"
 )
 
@@ -203,6 +204,22 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Flows have no room for any revision.
+func TestPrivilegedRevisionRange(t *testing.T) {
+	testutil.Privileged(t)
+	l := openLoader(t, pinDir(t))
+	for _, revision := range []uint32{0, abi.JudgedAudit, 1 << 31} {
+		p := sample(1)
+		p.Revision = revision
+		if err := l.Replace(context.Background(), p); !errors.Is(err, ErrRevision) {
+			t.Errorf("revision %d: error %v, want %v", revision, err, ErrRevision)
+		}
+	}
+	p := sample(1)
+	p.Revision, p.Publish, p.Enforcement = abi.JudgedAudit-1, tableOf(3), Learn
+	mustReplace(t, l, p)
 }
 
 func TestPrivilegedCancelled(t *testing.T) {
@@ -447,6 +464,9 @@ func TestFingerprint(t *testing.T) {
 		"egress":     func(p *Program) { p.Egress = tableOf(1) },
 		"egress 0":   func(p *Program) { p.Egress = tableOf(0) },
 		"ingress":    func(p *Program) { p.Ingress = tableOf(1) },
+		"publish":    func(p *Program) { p.Publish = tableOf(1) },
+		"audit":      func(p *Program) { p.Enforcement = Audit },
+		"learn":      func(p *Program) { p.Enforcement = Learn },
 	}
 	for name, change := range changes {
 		p := sample(1)

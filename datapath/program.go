@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -32,6 +33,17 @@ type Program struct {
 	// EgressRate limits what the container sends, IngressRate what it receives.
 	EgressRate, IngressRate policy.Rate
 }
+
+// Enforcement is what becomes of a connection that a policy denies.
+type Enforcement = policy.Enforcement
+
+// The ways to enforce. Under Audit and Learn connections that a policy denies are let through and told; a program that
+// enforces asks again about them. That containers of other networks need a rule holds in any case.
+const (
+	Enforce Enforcement = abi.Enforce
+	Audit   Enforcement = abi.Audit // tell what enforcing would drop
+	Learn   Enforcement = abi.Learn // likewise, and tell every connection that is judged
+)
 
 // Address is what the map endpoints knows of one address.
 type Address struct {

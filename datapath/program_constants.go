@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -44,6 +45,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"IDENTITY":               u32(p.Identity),
 		"NETWORK":                u32(p.Network),
 		"REVISION":               u32(p.Revision),
+		"JUDGEMENT":              u32(p.judgement()),
+		"ENFORCEMENT":            {byte(p.Enforcement)},
 		"HOST_IFINDEX":           u32(uint32(p.HostIfindex)),
 		"CONTAINER_MAC":          mac(p.MAC),
 		"HOST_MAC":               mac(p.HostMAC),
@@ -67,6 +70,14 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FINGERPRINT":            p.fingerprint(),
 	}
 	return values
+}
+
+// judgement is what flows remember of what p's policies allow.
+func (p Program) judgement() uint32 {
+	if p.Enforcement == Learn {
+		return p.Revision | abi.JudgedLearn
+	}
+	return p.Revision
 }
 
 func u32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

@@ -207,13 +207,12 @@ func (x *explainer) path(w way, span policy.KeySpan) (api.ExplainedPath, error) 
 	path := api.ExplainedPath{Source: w.source, Destination: w.destination, Ports: policy.Reach{span}.String(), Verdict: api.VerdictAllowed}
 	key := sample(span)
 	for i := range w.asks {
-		step, err := x.judge(&w.asks[i], key)
-		if err != nil {
-			return path, err
-		}
-		path.Steps = append(path.Steps, step)
+		path.Steps = append(path.Steps, x.judge(&w.asks[i], key))
 	}
 	w.admit(path.Steps, key)
+	if err := x.probe(&w, path.Steps, key); err != nil {
+		return path, err
+	}
 	for _, s := range path.Steps {
 		if s.Verdict == api.VerdictDenied || s.Verdict == api.VerdictAudit && path.Verdict == api.VerdictAllowed {
 			path.Verdict = s.Verdict
@@ -269,8 +268,8 @@ func (a *ask) key(asked uint32) uint32 {
 	return asked
 }
 
-// judge answers one question: by the loaded program if there is one to ask, else by its table.
-func (x *explainer) judge(a *ask, asked uint32) (api.ExplainStep, error) {
+// judge answers one question by its table.
+func (x *explainer) judge(a *ask, asked uint32) api.ExplainStep {
 	key := a.key(asked)
 	step := api.ExplainStep{
 		Step: a.step, Container: a.place.endpoint.Container.Name, Network: a.place.network.title(), By: api.ByTable,
@@ -278,7 +277,7 @@ func (x *explainer) judge(a *ask, asked uint32) (api.ExplainStep, error) {
 	}
 	if a.place.closed {
 		step.Verdict, step.Why = api.VerdictDenied, "the labels of the container are not known yet: it is closed"
-		return step, nil
+		return step
 	}
 	if !x.live {
 		step.Revision = 0
@@ -289,12 +288,7 @@ func (x *explainer) judge(a *ask, asked uint32) (api.ExplainStep, error) {
 	step.Source = x.scene.source(judged.Rule)
 	step.Why = x.why(a, key, judged)
 	x.enforcement(a, &step)
-	if x.live && a.step != api.StepPublish {
-		if err := x.probe(a, asked, &step); err != nil {
-			return step, err
-		}
-	}
-	return step, nil
+	return step
 }
 
 func verdictName(v policy.Verdict) string {

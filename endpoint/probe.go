@@ -1,65 +1,92 @@
 package endpoint
 
 import (
-	"net/netip"
+	"errors"
 
 	"github.com/sluice-net/sluice/api"
-	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/datapath"
+	"github.com/sluice-net/sluice/internal/abi"
 )
 
-// Prober asks loaded programs what they say of a packet (implemented over datapath.Loader).
+// Prober asks loaded programs what they say of a packet that nobody sent (implemented by datapath.Loader).
 type Prober interface {
-	// Probe runs the program of a slot on a packet that leaves no trace: no flow, no counter, no event, and it goes
-	// nowhere. ok is false where the program cannot be asked about such a packet.
-	Probe(p Probe) (answer Probed, ok bool, err error)
+	// Explain asks the program of a slot. It leaves no flow, no counter and no event.
+	Explain(slot uint32, q datapath.Question) (datapath.Answer, error)
 }
 
-// Probe is the first packet of a connection, as the program of a slot meets it.
-type Probe struct {
-	Slot      uint32
-	Direction policy.Direction
-	Src, Dst  netip.Addr
-	Protocol  uint8
-	Port      uint16 // of the destination, or ICMP type<<8 | code
-	Published uint16 // port of the host by which it came; 0: none
-}
-
-// Probed is what a program said.
-type Probed struct {
-	Verdict policy.Verdict
-	Rule    uint16 // of its table
-	Reason  string // why it drops, if not by policy
-	Audit   bool   // policy denies it, and the program lets it pass
-}
-
-// probe asks the loaded program, and notes where it disagrees with the table that it was made from.
-func (x *explainer) probe(a *ask, asked uint32, step *api.ExplainStep) error {
-	if x.m.Prober == nil || !a.own.IsValid() || !a.peerAddr.IsValid() {
+// probe asks the loaded programs about the steps of a path, and corrects what the tables that they were made from said
+// where they disagree. One program judges a published port and ingress at once.
+func (x *explainer) probe(w *way, steps []api.ExplainStep, asked uint32) error {
+	if !x.live || x.m.Prober == nil {
 		return nil
 	}
-	key := a.key(asked)
-	p := Probe{Slot: a.place.program.Slot, Direction: a.look.Direction, Src: a.own, Dst: a.peerAddr,
-		Protocol: uint8(key >> 16), Port: uint16(key), Published: a.hostPort}
-	if a.look.Direction == policy.Ingress {
-		p.Src, p.Dst = a.peerAddr, a.own
+	for i := range w.asks {
+		a := &w.asks[i]
+		if a.step == api.StepPublish || a.place.closed || !a.peerAddr.IsValid() {
+			continue
+		}
+		key := a.key(asked)
+		answer, err := x.m.Prober.Explain(a.place.program.Slot, datapath.Question{
+			Direction: a.look.Direction, Peer: a.peerAddr, Protocol: uint8(key >> 16), Port: uint16(key), HostPort: a.hostPortOfIngress(),
+		})
+		switch {
+		case errors.Is(err, datapath.ErrNoPolicy):
+			steps[i].Why = "no policy is asked about such messages"
+			continue
+		case errors.Is(err, datapath.ErrNoProgram) || errors.Is(err, datapath.ErrNoAddress):
+			x.note("%s: %v; its table answers", steps[i].Container, err)
+			continue
+		case err != nil:
+			return err
+		}
+		group := steps[i : i+1]
+		if i > 0 && w.asks[i-1].step == api.StepPublish {
+			group = steps[i-1 : i+1]
+		}
+		x.confirm(group, answer)
 	}
-	answer, ok, err := x.m.Prober.Probe(p)
-	if err != nil || !ok {
-		return err
-	}
-	verdict := verdictName(answer.Verdict)
-	if answer.Audit {
-		verdict = api.VerdictAudit
-	}
-	step.By = api.ByProgram
-	if verdict == step.Verdict || a.hostPort != 0 {
-		return nil // of a published port the program judges two tables at once
-	}
-	step.Why += "; but the loaded program says " + verdict
-	if answer.Reason != "" {
-		step.Why += " (" + answer.Reason + ")"
-	}
-	step.Verdict = verdict
-	x.note("the loaded program of %s and its table disagree: sluice endpoint regenerate %s", step.Container, step.Container)
 	return nil
+}
+
+// hostPortOfIngress is the published port by which a connection reaches the container; who sends to one is not asked.
+func (a *ask) hostPortOfIngress() uint16 {
+	if a.step != api.Ingress {
+		return 0
+	}
+	return a.hostPort
+}
+
+// confirm marks steps as judged by the program, whose word counts.
+func (x *explainer) confirm(steps []api.ExplainStep, answer datapath.Answer) {
+	said := api.VerdictAllowed
+	for _, s := range steps {
+		if s.Verdict == api.VerdictDenied || s.Verdict == api.VerdictAudit && said == api.VerdictAllowed {
+			said = s.Verdict
+		}
+	}
+	does := api.VerdictDenied
+	switch {
+	case answer.Reason == abi.DropNone:
+		does = api.VerdictAllowed
+	case answer.Passes():
+		does = api.VerdictAudit
+	}
+	for i := range steps {
+		steps[i].By, steps[i].Revision = api.ByProgram, answer.Revision
+	}
+	if said == does {
+		return
+	}
+	last := &steps[len(steps)-1]
+	last.Why += "; but the loaded program says " + does
+	if answer.Reason != abi.DropNone {
+		last.Why += " (" + answer.Reason.String() + ")"
+	}
+	if does == api.VerdictAllowed {
+		for i := range steps {
+			steps[i].Verdict = does
+		}
+	}
+	last.Verdict = does
+	x.note("the loaded program of %s and its table disagree: sluice endpoint regenerate %s", last.Container, last.Container)
 }

@@ -22,7 +22,7 @@ func decode(b []byte) (abi.Event, error) {
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&e)), recordSize), b) // the record has C's layout, as e has
 	switch {
-	case e.Type < abi.EventDrop || e.Type > abi.EventTrace:
+	case e.Type < abi.EventDrop || e.Type >= abi.EventTypes:
 		return e, fmt.Errorf("decode event: %w: type %d", errRecord, e.Type)
 	case e.Point < abi.PointEgress || e.Point > abi.PointSocket:
 		return e, fmt.Errorf("decode event: %w: point %d", errRecord, e.Point)

@@ -41,7 +41,7 @@ func TestDecode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	good := record(denied())
 	badType, badPoint := denied(), denied()
-	badType.Type, badPoint.Point = abi.EventTrace+1, 0
+	badType.Type, badPoint.Point = abi.EventTypes, 0
 	for name, b := range map[string][]byte{
 		"nothing": nil, "short": good[:recordSize-1], "long": append(record(denied()), 0),
 		"type": record(badType), "point": record(badPoint),

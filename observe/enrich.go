@@ -81,8 +81,15 @@ func judge(out *api.Event, e abi.Event) {
 		}
 	case abi.EventTrace:
 		out.Type, out.Verdict = api.EventTrace, api.VerdictForwarded
+	case abi.EventAudit:
+		out.Type, out.Verdict, out.Reason = api.EventAudit, api.VerdictAudit, reason.String()
+	case abi.EventLearn:
+		out.Type, out.Verdict = api.EventLearn, api.VerdictLearned
+		if reason != abi.DropNone {
+			out.Reason = reason.String()
+		}
 	}
-	if e.Type == abi.EventVerdict || slices.Contains(byPolicy, reason) {
+	if e.Type == abi.EventVerdict || e.Type == abi.EventLearn || slices.Contains(byPolicy, reason) {
 		out.Direction = sides[e.Side]
 	}
 	if out.Direction == api.Publish {

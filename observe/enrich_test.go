@@ -110,6 +110,12 @@ func TestEnrich(t *testing.T) {
 			expect(func(e *api.Event) {
 				e.Reason, e.Direction, e.HostPort, e.Rule = "publish denied", api.Publish, 8080, "publish[2]"
 			})},
+		{"audit", with(func(e *abi.Event) { e.Type = abi.EventAudit }),
+			expect(func(e *api.Event) { e.Type, e.Verdict = api.EventAudit, api.VerdictAudit })},
+		{"learnt, and allowed", with(func(e *abi.Event) { e.Type, e.Reason = abi.EventLearn, 0 }),
+			expect(func(e *api.Event) { e.Type, e.Verdict, e.Reason = api.EventLearn, api.VerdictLearned, "" })},
+		{"learnt, though denied", with(func(e *abi.Event) { e.Type = abi.EventLearn }),
+			expect(func(e *api.Event) { e.Type, e.Verdict = api.EventLearn, api.VerdictLearned })},
 		{"denied verdict", with(func(e *abi.Event) { e.Type = abi.EventVerdict }),
 			expect(func(e *api.Event) { e.Type, e.Verdict = api.EventVerdict, api.VerdictDenied })},
 		{"spoofed source keeps the container's name",

@@ -26,13 +26,14 @@ type filter struct {
 // typeOf says which type of event has a verdict.
 var typeOf = map[string]string{
 	api.VerdictDropped: api.EventDrop, api.VerdictAllowed: api.EventVerdict, api.VerdictDenied: api.EventVerdict,
-	api.VerdictForwarded: api.EventTrace,
+	api.VerdictForwarded: api.EventTrace, api.VerdictAudit: api.EventAudit, api.VerdictLearned: api.EventLearn,
 }
 
 // newFilter checks a filter. What it does not know is an error of api.CodeInvalid that lists what it knows.
 func newFilter(f api.EventFilter) (*filter, error) {
-	types := []string{api.EventDrop, api.EventVerdict, api.EventTrace}
-	verdicts := []string{api.VerdictAllowed, api.VerdictDenied, api.VerdictDropped, api.VerdictForwarded}
+	types := []string{api.EventDrop, api.EventVerdict, api.EventTrace, api.EventAudit, api.EventLearn}
+	verdicts := []string{api.VerdictAllowed, api.VerdictDenied, api.VerdictDropped, api.VerdictForwarded, api.VerdictAudit,
+		api.VerdictLearned}
 	out := &filter{types: f.Types, verdicts: f.Verdicts, endpoints: f.Endpoints, ports: f.Ports, since: f.Since}
 	if err := known("type", f.Types, types); err != nil {
 		return nil, err
@@ -70,11 +71,11 @@ func newFilter(f api.EventFilter) (*filter, error) {
 	return out, nil
 }
 
-// defaultTypes are the types of events that a filter without types means: those of its verdicts, else drops, which
-// tell everything that a denied verdict tells.
+// defaultTypes are the types of events that a filter without types means: those of its verdicts, else audits, and drops,
+// which tell everything that a denied verdict tells.
 func defaultTypes(f *filter) []string {
 	if len(f.verdicts) == 0 {
-		return []string{api.EventDrop}
+		return []string{api.EventDrop, api.EventAudit}
 	}
 	var types []string
 	for _, v := range f.verdicts {

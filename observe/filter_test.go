@@ -72,7 +72,7 @@ func TestFilterMatches(t *testing.T) {
 
 func TestFilterRefuses(t *testing.T) {
 	for want, f := range map[string]api.EventFilter{
-		`no type "drops", only drop, verdict, trace`: {Types: []string{"drops"}},
+		`no type "drops", only drop, verdict, trace, audit, learn`: {Types: []string{"drops"}},
 		`no verdict "no", only allowed, denied`:      {Verdicts: []string{"no"}},
 		`no protocol "ip"`:                           {Protocols: []string{"ip"}},
 		`no protocol "256"`:                          {Protocols: []string{"256"}},
@@ -97,6 +97,7 @@ func TestFilterWants(t *testing.T) {
 		{[]string{"verdict"}, []string{"denied"}, 0},
 		{nil, []string{"allowed"}, abi.ObserverAllowed},
 		{nil, []string{"denied", "dropped"}, 0},
+		{nil, []string{"audit", "learned"}, 0},
 		{[]string{"trace"}, nil, abi.ObserverTraces},
 		{nil, []string{"forwarded", "allowed"}, abi.ObserverTraces | abi.ObserverAllowed},
 		{[]string{"trace"}, []string{"dropped"}, 0},

@@ -59,16 +59,15 @@ func (k *Kernel) Read() ([]byte, error) {
 	return k.record.RawSample, err
 }
 
-// Lost implements Ring: the sum over all types of events and CPUs.
-func (k *Kernel) Lost() (uint64, error) {
-	var lost uint64
-	for kind := uint32(abi.EventDrop); kind <= abi.EventTrace; kind++ {
+// Lost implements Ring: the sums over all CPUs.
+func (k *Kernel) Lost() (lost Losses, err error) {
+	for kind := uint32(abi.EventDrop); kind < abi.EventTypes; kind++ {
 		var perCPU []abi.Budget
 		if err := k.budget.Lookup(kind, &perCPU); err != nil {
-			return 0, fmt.Errorf("count lost events: %w", err)
+			return lost, fmt.Errorf("count lost events: %w", err)
 		}
 		for _, b := range perCPU {
-			lost += uint64(b.Lost)
+			lost[kind] += uint64(b.Lost)
 		}
 	}
 	return lost, nil

@@ -34,7 +34,7 @@ func pinned(t *testing.T) (dir string, maps map[string]*ebpf.Map) {
 	for _, spec := range []*ebpf.MapSpec{
 		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 1 << 16},
 		{Name: "observers", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1},
-		{Name: "event_budget", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventTrace + 1},
+		{Name: "event_budget", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventTypes},
 	} {
 		m, err := ebpf.NewMap(spec)
 		if err != nil {

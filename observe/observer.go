@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/internal/abi"
 )
 
 // lossPeriod is how often the programs' count of lost events is read.
@@ -21,9 +22,19 @@ type Ring interface {
 	// Read waits for a record and returns it; it is valid until the next Read. After Close it returns os.ErrClosed.
 	Read() ([]byte, error)
 	// Lost returns how many events the programs did not write since they run.
-	Lost() (uint64, error)
+	Lost() (Losses, error)
 	Switch
 	Close() error
+}
+
+// Losses are numbers of events by type (abi.EventDrop and so on).
+type Losses [abi.EventTypes]uint64
+
+func (l Losses) sum() (n uint64) {
+	for _, v := range l {
+		n += v
+	}
+	return n
 }
 
 // Options are what an Observer needs.
@@ -61,7 +72,7 @@ func New(o Options) *Observer {
 func (o *Observer) Run(ctx context.Context) error {
 	defer o.hub.close()
 	err := o.ring.Observe(0)
-	var lost uint64
+	var lost Losses
 	if err == nil {
 		lost, err = o.ring.Lost()
 	}
@@ -116,7 +127,7 @@ func (o *Observer) handle(record []byte) {
 }
 
 // watchLoss tells subscribers of events that the programs did not write since there were before of them.
-func (o *Observer) watchLoss(ctx context.Context, before uint64) {
+func (o *Observer) watchLoss(ctx context.Context, before Losses) {
 	tick := time.NewTicker(lossPeriod)
 	defer tick.Stop()
 	for {
@@ -133,17 +144,18 @@ func (o *Observer) watchLoss(ctx context.Context, before uint64) {
 }
 
 // noteLoss publishes how many events were lost since before, and returns how many they are now.
-func (o *Observer) noteLoss(before uint64) (uint64, error) {
+func (o *Observer) noteLoss(before Losses) (Losses, error) {
 	now, err := o.ring.Lost()
 	switch {
 	case err != nil:
 		return before, err
-	case now <= before: // less: the maps are new
+	case now.sum() <= before.sum(): // less: the maps are new
 		return now, nil
 	}
-	o.lost.Add(now - before)
+	lost := &api.Lost{Where: api.LostKernel, Count: now.sum() - before.sum(), Learn: now[abi.EventLearn] - before[abi.EventLearn]}
+	o.lost.Add(lost.Count)
 	wall, _ := o.clock()
-	o.hub.publish(api.Event{Type: api.EventLost, Time: wall, Lost: &api.Lost{Where: api.LostKernel, Count: now - before}})
+	o.hub.publish(api.Event{Type: api.EventLost, Time: wall, Lost: lost})
 	return now, nil
 }
 

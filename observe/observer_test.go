@@ -48,10 +48,10 @@ func (r *fakeRing) Close() error {
 	return nil
 }
 
-func (r *fakeRing) Lost() (uint64, error) {
+func (r *fakeRing) Lost() (Losses, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lost, nil
+	return Losses{abi.EventDrop: r.lost / 2, abi.EventLearn: r.lost - r.lost/2}, nil
 }
 
 func (r *fakeRing) Observe(flags uint32) error {
@@ -278,14 +278,14 @@ func TestKernelLoss(t *testing.T) {
 	}
 	for _, c := range []struct{ before, now, after, total uint64 }{{5, 5, 5, 0}, {5, 17, 17, 12}, {17, 3, 3, 12}, {3, 4, 4, 13}} {
 		ring.lost = c.now
-		if after, err := o.noteLoss(c.before); after != c.after || err != nil {
+		if after, err := o.noteLoss(Losses{abi.EventLearn: c.before - c.before/2, abi.EventDrop: c.before / 2}); after.sum() != c.after || err != nil {
 			t.Errorf("from %d to %d: %d, %v", c.before, c.now, after, err)
 		}
 		if got := o.Counts().Lost; got != c.total {
 			t.Errorf("from %d to %d: %d lost, want %d", c.before, c.now, got, c.total)
 		}
 	}
-	if e := next(t, ch); e.Lost == nil || *e.Lost != (api.Lost{Where: api.LostKernel, Count: 12}) {
+	if e := next(t, ch); e.Lost == nil || *e.Lost != (api.Lost{Where: api.LostKernel, Count: 12, Learn: 6}) {
 		t.Errorf("got %+v", e)
 	}
 }

@@ -124,8 +124,6 @@ func parsePorts(word string) (Reach, error) {
 	return PortReach(protocol, uint16(first), uint16(last)), nil
 }
 
-func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
-
 // Beyond is what of an exposure the list does not allow.
 func (l AllowList) Beyond(e Exposure) Reach {
 	rest := e.Reach

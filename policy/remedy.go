@@ -207,7 +207,7 @@ func (c *Case) drop(refs []RuleRef, l identity.Labels) Remedy {
 	}
 	for key, places := range gone {
 		var rest []string
-		for i, item := range splitItems(l[key]) {
+		for i, item := range cutItems(l[key]) {
 			if !slices.Contains(places, i) {
 				rest = append(rest, item)
 			}
@@ -231,8 +231,8 @@ func labelItem(rule string) (key string, at int) {
 	return key, at
 }
 
-// splitItems cuts a label's list at its commas, but not within braces and parentheses.
-func splitItems(value string) []string {
+// cutItems cuts a label's list at its commas, but not within braces and parentheses.
+func cutItems(value string) []string {
 	var items []string
 	depth, start := 0, 0
 	for i, r := range value {

@@ -68,9 +68,9 @@ func TestRemedyFlips(t *testing.T) {
 	}
 }
 
-func TestSplitItems(t *testing.T) {
+func TestCutItems(t *testing.T) {
 	for value, want := range map[string]int{"db": 1, "db:{80,443}, web": 2, "label:app in (a, b):80, @lan": 2, "a,b,c": 3} {
-		if got := splitItems(value); len(got) != want {
+		if got := cutItems(value); len(got) != want {
 			t.Errorf("%q: %q", value, got)
 		}
 	}

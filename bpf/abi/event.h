@@ -7,6 +7,9 @@ enum event_type {
 	EVENT_DROP = 1,    /* a packet was dropped; reason says why */
 	EVENT_VERDICT = 2, /* a policy was judged: reason 0 allowed, otherwise denied */
 	EVENT_TRACE = 3,   /* a packet passed an observation point (only while somebody listens) */
+	EVENT_AUDIT = 4,   /* a policy denied a connection and was not enforced: reason is what enforcing would drop it for */
+	EVENT_LEARN = 5,   /* a container that learns judged a connection; reason 0: its policy allows it */
+	EVENT_TYPES = 6,
 };
 
 /* Where. */
@@ -25,8 +28,8 @@ enum observer_flags {
 
 /* Events that one CPU may write in a second, and at once. */
 enum event_rate {
-	EVENT_RATE = 1000, /* drops; verdicts */
-	EVENT_TRACES_RATE = 10000,
+	EVENT_RATE = 1000, /* drops; verdicts; audit */
+	EVENT_TRACES_RATE = 10000, /* traces; what is learnt */
 };
 
 struct event {

@@ -28,6 +28,20 @@ struct policy_input {
 	__u64 addr_lo;
 };
 
+/* What becomes of a connection that a policy denies. */
+enum enforcement {
+	ENFORCE = 0, /* it is dropped */
+	AUDIT = 1,   /* it is let through, and told */
+	LEARN = 2,   /* likewise; besides, every connection that is judged is told */
+};
+
+/* What a flow remembers of a judgement beside the revision. A program takes as its own only what it would write itself, so
+ * that one which enforces asks again about whatever its predecessor only watched. */
+enum judgement {
+	JUDGED_AUDIT = 1 << 29, /* the policy denied it, and was not enforced */
+	JUDGED_LEARN = 1 << 30, /* it was told to who learns */
+};
+
 /* The answer: rule index << 8 | verdict. */
 enum policy_verdict {
 	VERDICT_DENY = 0,

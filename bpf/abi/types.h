@@ -20,11 +20,24 @@ enum direction {
 /* Where a packet came from before a tail call: skb->cb[0]. cb[1] is the identity and cb[2] the network of the sender,
  * valid unless the origin is the stack. cb[3] is the receiver's revision under which the receiver's program allowed this
  * very flow and sender, 0 if it did not or if the packet needs more than to be delivered. cb[4] is the version of the
- * shared program that gives the packet back (step/hand.h). The doors zero all five. */
+ * shared program that gives the packet back (step/hand.h). The doors zero all five, so no packet can ask or answer. */
 enum origin {
 	ORIGIN_STACK = 0,
 	ORIGIN_CONTAINER = 1,
 	ORIGIN_UPLINK = 2,
+};
+
+/* In skb->cb[0] beside the origin: a test run of a loaded program, which judges the packet and does nothing else. The packet
+ * is as after translation.
+ * The question: cb[0] is origin | EXPLAIN_QUESTION | the published port by which the packet came << 16 (in host order, 0:
+ * none); cb[1] and cb[2] as ever, cb[3] and cb[4] 0.
+ * The answer: cb[0] is EXPLAIN_ANSWER | enum enforcement | enum policy_class of the peer << 16 | enum policy_side that was
+ * asked last << 24; cb[1] the drop reason, as if the policy were enforced, or 0; cb[2] the rule of the container's egress or
+ * ingress policy | that of the published port << 16; cb[3] the revision; cb[4] the identity of the peer. */
+enum explain {
+	EXPLAIN_QUESTION = 1 << 8,
+	EXPLAIN_ANSWER = 1 << 9,
+	EXPLAIN_MASK = EXPLAIN_QUESTION | EXPLAIN_ANSWER,
 };
 
 /* The programs of shared.bpf.c: for packets that are rare, or for which it makes no difference whose they are. */
@@ -93,7 +106,8 @@ enum flow_flags {
 
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
  * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
- * that it judged; it is repeated when either differs from what the program would use now. */
+ * that it judged; it is repeated when either differs from what the program would use now. A revision may
+ * have bits of enum judgement. */
 struct flow {
 	__u32 last;             /* CLOCK_MONOTONIC_COARSE >> 30 of the last packet */
 	__u32 flags;            /* enum flow_flags */

@@ -45,6 +45,7 @@ struct packet {
 	__u32 peer_network;
 	__u32 peer_slot;
 	__u32 peer_kind;     /* enum peer_kind */
+	__u32 judgement;     /* what the flow is to remember of it */
 	__be16 frontend;     /* POLICY_PUBLISH: the host's port that the client named */
 	__u16 pad;
 };

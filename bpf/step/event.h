@@ -15,7 +15,7 @@
 /* Takes an event of this type out of this CPU's budget, which it returns; NULL: none is left. */
 STEP struct budget *event_allowed(__u32 type)
 {
-	__u32 rate = type == EVENT_TRACE ? EVENT_TRACES_RATE : EVENT_RATE;
+	__u32 rate = type == EVENT_TRACE || type == EVENT_LEARN ? EVENT_TRACES_RATE : EVENT_RATE;
 	__u64 now = bpf_ktime_get_coarse_ns(), elapsed;
 	struct budget *b = bpf_map_lookup_elem(&event_budget, &type);
 

@@ -168,10 +168,10 @@ RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, 
 	if (p->proto == IPPROTO_TCP)
 		f.flags = flow_tcp_flags(p, f.flags);
 	if (p->direction == DIRECTION_EGRESS) {
-		f.egress_revision = p->revision;
+		f.egress_revision = p->judgement;
 		f.egress_peer = p->peer_identity;
 	} else {
-		f.ingress_revision = p->revision;
+		f.ingress_revision = p->judgement;
 		f.ingress_peer = p->peer_identity;
 	}
 	if (t && t->flags) {

@@ -98,24 +98,43 @@ RARE int decide(struct packet *p, __u32 side)
 	return peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
 }
 
+/* The policy denied the packet's connection, but is not enforced: tells of it. 0, or the reason if it is dropped all the same:
+ * that containers of other networks need a rule holds without any policy. */
+STEP int not_enforced(struct __sk_buff *skb, struct packet *p, int reason)
+{
+	if (p->side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER)
+		return reason;
+	tell(skb, p, EVENT_AUDIT, reason);
+	p->judgement |= JUDGED_AUDIT;
+	return 0;
+}
+
 /* Decides, and tells. 0 or the drop reason. */
 RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
 {
-	int reason;
+	int reason, denied;
 
 	if (!p)
 		return DROP_POLICY_DENIED;
-	reason = decide(p, side);
+	reason = denied = decide(p, side);
 	p->news = 1;
-	if (reason || observed() & OBSERVER_ALLOWED)
+	p->judgement |= JUDGEMENT;
+	if (ENFORCEMENT != ENFORCE && reason)
+		reason = not_enforced(skb, p, reason);
+	if (reason || (!denied && observed() & OBSERVER_ALLOWED))
 		tell(skb, p, EVENT_VERDICT, reason);
+	if (ENFORCEMENT == LEARN && !reason)
+		tell(skb, p, EVENT_LEARN, denied);
 	return reason;
 }
 
 /* Whether a judgement that the flow remembers is that of this program about this peer. */
-STEP int judged(__u32 revision, __u32 peer, const struct packet *p)
+STEP int judged(__u32 judgement, __u32 peer, const struct packet *p)
 {
-	return revision == REVISION && peer == p->peer_identity;
+	if (unlikely(peer != p->peer_identity))
+		return 0;
+	return likely(judgement == JUDGEMENT) ||
+	       (ENFORCEMENT != ENFORCE && judgement == (JUDGEMENT | JUDGED_AUDIT));
 }
 
 /* Judges egress of the flow's initiator, which is this container, unless that was done. */
@@ -129,7 +148,7 @@ STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 	if (reason)
 		return reason;
 	f->egress_peer = p->peer_identity;
-	f->egress_revision = REVISION;
+	f->egress_revision = p->judgement;
 	return 0;
 }
 
@@ -149,6 +168,6 @@ STEP int judge_ingress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 	if (reason)
 		return reason;
 	f->ingress_peer = p->peer_identity;
-	f->ingress_revision = REVISION;
+	f->ingress_revision = p->judgement;
 	return 0;
 }

@@ -82,13 +82,16 @@ func (v kernelView) Connections(_ context.Context, yield func(api.Connection) bo
 	return nil
 }
 
+// judgedBits are no part of the revision.
+const judgedBits = abi.JudgedAudit | abi.JudgedLearn
+
 // connection shows a flow.
 func connection(f maps.Flow) api.Connection {
 	c := api.Connection{
 		Protocol: protocolName(f.Proto), Source: unmap(f.Initiator), Destination: unmap(f.Responder), Idle: f.Idle,
 		State:          flowState(f),
-		EgressRevision: f.State.EgressRevision, EgressPeer: f.State.EgressPeer,
-		IngressRevision: f.State.IngressRevision, IngressPeer: f.State.IngressPeer,
+		EgressRevision: f.State.EgressRevision &^ judgedBits, EgressPeer: f.State.EgressPeer,
+		IngressRevision: f.State.IngressRevision &^ judgedBits, IngressPeer: f.State.IngressPeer,
 	}
 	if f.State.Flags&abi.FlowDNAT != 0 {
 		c.Frontend = netip.AddrPortFrom(f.State.DNATAddr.Addr(), f.State.DNATPort.Host())

@@ -199,9 +199,10 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
 		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
-		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Connections: kernelView{kernel: d.kernel}.Connections,
-		Ports:      service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU: d.uplinkMTU, PublishDefault: publish, Log: d.log,
+		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
+		Connections: kernelView{kernel: d.kernel}.Connections,
+		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
+		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log,
 		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)

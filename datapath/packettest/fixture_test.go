@@ -237,6 +237,8 @@ type options struct {
 	revision uint32          // 0: 1
 	policies map[string]stub // by function
 	host     int             // ifindex of the host-side veth, 0: the container's
+
+	enforcement uint8 // abi.Enforce, Audit or Learn
 }
 
 // load loads a container's programs and writes its slots.
@@ -305,8 +307,12 @@ func (c container) constants(spec *ebpf.CollectionSpec, o options) error {
 	}
 	values := map[string]any{
 		"SLOT": c.slot, "IDENTITY": c.identity, "NETWORK": c.network, "REVISION": max(o.revision, 1),
+		"JUDGEMENT": max(o.revision, 1), "ENFORCEMENT": o.enforcement,
 		"HOST_IFINDEX": uint32(hostIfindex), "CONTAINER_MAC": number(c.mac), "HOST_MAC": number(c.hostMAC),
 		"GATEWAY4": abi.FromAddr(c.gw4), "GATEWAY6": abi.FromAddr(c.gw6),
+	}
+	if o.enforcement == abi.Learn {
+		values["JUDGEMENT"] = max(o.revision, 1) | abi.JudgedLearn
 	}
 	if o.features["IPV4"] {
 		values["ADDRESS4"], values["SUBNET4"] = abi.FromAddr(c.ip4.Addr()), abi.FromAddr(c.ip4.Masked().Addr())

@@ -19,11 +19,24 @@ const (
 // and cb[2] the network of the sender, valid unless the origin is the stack. cb[3] is the receiver's revision under
 // which the receiver's program allowed this very flow and sender, 0 if it did not or if the packet needs more than to
 // be delivered. cb[4] is the version of the shared program that gives the packet back (step/hand.h). The doors zero
-// all five.
+// all five, so no packet can ask or answer.
 const (
 	OriginStack     = 0
 	OriginContainer = 1
 	OriginUplink    = 2
+)
+
+// Constants of enum explain of bpf/abi. In skb->cb[0] beside the origin: a test run of a loaded program, which judges
+// the packet and does nothing else. The packet is as after translation. The question: cb[0] is origin |
+// EXPLAIN_QUESTION | the published port by which the packet came << 16 (in host order, 0: none); cb[1] and cb[2] as
+// ever, cb[3] and cb[4] 0. The answer: cb[0] is EXPLAIN_ANSWER | enum enforcement | enum policy_class of the peer <<
+// 16 | enum policy_side that was asked last << 24; cb[1] the drop reason, as if the policy were enforced, or 0; cb[2]
+// the rule of the container's egress or ingress policy | that of the published port << 16; cb[3] the revision; cb[4]
+// the identity of the peer.
+const (
+	ExplainQuestion = 256
+	ExplainAnswer   = 512
+	ExplainMask     = 768
 )
 
 // Constants of enum shared of bpf/abi. The programs of shared.bpf.c: for packets that are rare, or for which it makes
@@ -84,6 +97,9 @@ const (
 	EventDrop    = 1 // a packet was dropped; reason says why
 	EventVerdict = 2 // a policy was judged: reason 0 allowed, otherwise denied
 	EventTrace   = 3 // a packet passed an observation point (only while somebody listens)
+	EventAudit   = 4 // a policy denied a connection and was not enforced: reason is what enforcing would drop it for
+	EventLearn   = 5 // a container that learns judged a connection; reason 0: its policy allows it
+	EventTypes   = 6
 )
 
 // Constants of enum event_point of bpf/abi. Where.
@@ -103,8 +119,8 @@ const (
 
 // Constants of enum event_rate of bpf/abi. Events that one CPU may write in a second, and at once.
 const (
-	EventRate       = 1000 // drops; verdicts
-	EventTracesRate = 10000
+	EventRate       = 1000  // drops; verdicts; audit
+	EventTracesRate = 10000 // traces; what is learnt
 )
 
 // Constants of enum policy_class of bpf/abi. of the peer, when no rule names its identity
@@ -127,4 +143,19 @@ const (
 	PolicyEgress  = 1 // what it may reach
 	PolicyIngress = 2 // who may reach it
 	PolicyPublish = 3 // who may reach it by a published port; asked besides ingress
+)
+
+// Constants of enum enforcement of bpf/abi. What becomes of a connection that a policy denies.
+const (
+	Enforce = 0 // it is dropped
+	Audit   = 1 // it is let through, and told
+	Learn   = 2 // likewise; besides, every connection that is judged is told
+)
+
+// Constants of enum judgement of bpf/abi. What a flow remembers of a judgement beside the revision. A program takes
+// as its own only what it would write itself, so that one which enforces asks again about whatever its predecessor
+// only watched.
+const (
+	JudgedAudit = 536870912  // the policy denied it, and was not enforced
+	JudgedLearn = 1073741824 // it was told to who learns
 )

@@ -25,7 +25,8 @@ type Tuple struct {
 
 // Flow is struct flow of bpf/abi. A connection. The tuple holds the initiator's own source and the real (translated)
 // destination. A judgement is (revision, peer): the policy revision of the judging container and the peer identity
-// that it judged; it is repeated when either differs from what the program would use now.
+// that it judged; it is repeated when either differs from what the program would use now. A revision may have bits of
+// enum judgement.
 type Flow struct {
 	Last              uint32 // CLOCK_MONOTONIC_COARSE >> 30 of the last packet
 	Flags             uint32 // enum flow_flags

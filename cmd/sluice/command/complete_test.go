@@ -48,7 +48,7 @@ func TestCompletion(t *testing.T) {
 		{"bpf conntrack list w", []string{"web"}},
 		{"bpf policy list w", []string{"web"}},
 		{"monitor --endpoint ", []string{"ac0400000000", "db", "web"}},
-		{"monitor --type ", []string{"drop", "verdict", "trace"}},
+		{"monitor --type ", []string{"drop", "verdict", "trace", "audit", "learn"}},
 		{"status -o ", []string{"table", "wide", "json", "yaml"}},
 		{"log level set d", []string{"debug"}},
 		{"completion ", []string{"bash", "zsh", "fish"}},

@@ -28,9 +28,10 @@ func (a *app) monitor() *cobra.Command {
 		Use:   "monitor [flags]",
 		Short: "Watch drops, verdicts and packets live",
 		Long: `Watch what happens to packets, until it is interrupted. Without --type and --verdict it shows
-drops with their reason and, where a policy did it, the rule. "--type verdict" shows what policies
-decide, allowed connections too, and "--type trace" the packets that pass. Programs report these
-two only while somebody watches them.
+drops with their reason and, where a policy did it, the rule, and what containers in audit mode were
+let through that enforcing would drop (AUDIT). "--type verdict" shows what policies decide, allowed
+connections too, and "--type trace" the packets that pass. Programs report these two only while
+somebody watches them. "--type learn" shows the connections of containers in learn mode.
 
 Values of one filter are alternatives; different filters must all fit. Endpoints, ports and
 addresses fit either end of a packet.
@@ -53,8 +54,8 @@ their own.`,
 
 func (f *monitorFlags) flags(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.filter.Types, "type", nil, "only `types`: drop, verdict, trace")
-	flags.StringSliceVar(&f.filter.Verdicts, "verdict", nil, "only `verdicts`: allowed, denied, dropped, forwarded")
+	flags.StringSliceVar(&f.filter.Types, "type", nil, "only `types`: drop, verdict, trace, audit, learn")
+	flags.StringSliceVar(&f.filter.Verdicts, "verdict", nil, "only `verdicts`: allowed, denied, dropped, forwarded, audit, learned")
 	flags.StringSliceVarP(&f.filter.Endpoints, "endpoint", "e", nil, "only `endpoints`: ids, containers, services")
 	flags.StringSliceVar(&f.filter.Protocols, "protocol", nil, "only `protocols`: tcp, udp, icmp, icmpv6, sctp or a number")
 	flags.UintSliceVarP(&f.ports, "port", "p", nil, "only `ports`")
@@ -65,8 +66,8 @@ func (f *monitorFlags) flags(a *app, cmd *cobra.Command) {
 	flags.BoolVar(&f.follow, "follow", true, "go on with new events")
 	flags.IntVarP(&f.count, "count", "n", 0, "end after so many events (0: do not end)")
 	f.out.flag(cmd, "compact", "json")
-	fixed(cmd, "type", api.EventDrop, api.EventVerdict, api.EventTrace)
-	fixed(cmd, "verdict", api.VerdictAllowed, api.VerdictDenied, api.VerdictDropped, api.VerdictForwarded)
+	fixed(cmd, "type", api.EventDrop, api.EventVerdict, api.EventTrace, api.EventAudit, api.EventLearn)
+	fixed(cmd, "verdict", api.VerdictAllowed, api.VerdictDenied, api.VerdictDropped, api.VerdictForwarded, api.VerdictAudit, api.VerdictLearned)
 	fixed(cmd, "protocol", "tcp", "udp", "icmp", "icmpv6", "sctp")
 	a.completeFlag(cmd, "endpoint", endpointNames)
 }
