@@ -206,13 +206,14 @@ func (x *explainer) fromHost() []way {
 	return ways
 }
 
-// parts are the parts of the world at an end that these tables judge alike. A single address is one.
-func (x *explainer) parts(e end, p *place, tables ...*policy.Table) []policy.WorldPart {
+// parts are the parts of the world at an end that these tables judge alike, of a family if one is given. A single address
+// is one.
+func (x *explainer) parts(e end, p *place, family netip.Addr, tables ...*policy.Table) []policy.WorldPart {
 	if e.addr.IsValid() {
 		return []policy.WorldPart{{Name: e.text, Sample: e.addr}}
 	}
 	var parts []policy.WorldPart
-	for _, part := range policy.SplitWorld(x.scene.universe, e.world, e.prefix, tables...) {
+	for _, part := range policy.SplitWorld(x.scene.universe, e.world, e.prefix, family, tables...) {
 		if sameFamily(p, part.Sample) {
 			parts = append(parts, part)
 		}
@@ -271,7 +272,7 @@ func (x *explainer) toWorld() []way {
 			ways = append(ways, w)
 			continue
 		}
-		for _, part := range x.parts(x.to, f, f.tables.Egress) {
+		for _, part := range x.parts(x.to, f, netip.Addr{}, f.tables.Egress) {
 			w := way{source: f.party(), destination: x.worldParty(part)}
 			w.source.Addr = ofFamily(f, part.Sample)
 			w.asks = []ask{{place: f, step: api.Egress, other: x.worldName(x.to, part), own: w.source.Addr, peerAddr: part.Sample,
@@ -288,7 +289,7 @@ func (x *explainer) fromWorld() []way {
 	var ways []way
 	for _, t := range x.to.places {
 		if t.routed() {
-			for _, part := range x.parts(x.from, t, t.tables.Ingress) {
+			for _, part := range x.parts(x.from, t, netip.Addr{}, t.tables.Ingress) {
 				ways = append(ways, x.worldWay(t, part, nil))
 			}
 			continue
@@ -409,7 +410,7 @@ func (x *explainer) fromOutside(who identity.ID) ([]way, error) {
 // worldBehind are the ways from the parts of the world to a container behind a published port.
 func (x *explainer) worldBehind(b backend) []way {
 	var ways []way
-	for _, part := range x.parts(x.from, b.place, b.place.tables.Ingress, b.place.tables.Publish) {
+	for _, part := range x.parts(x.from, b.place, b.published.Backend.Addr, b.place.tables.Ingress, b.place.tables.Publish) {
 		if part.Sample.Is4() == b.published.Backend.Addr.Is4() {
 			ways = append(ways, x.worldWay(b.place, part, &b))
 		}

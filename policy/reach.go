@@ -164,7 +164,7 @@ func (r Reach) list() string {
 
 // portRange writes ports, or types of ICMP, which reach over all their codes.
 func portRange(protocol uint8, first, last uint16) string {
-	if (protocol == ProtocolICMP || protocol == ProtocolICMPv6) && first&0xff == 0 && last&0xff == 0xff {
+	if icmp := protocol == ProtocolICMP || protocol == ProtocolICMPv6; icmp && first&0xff == 0 && (last&0xff == 0xff || last == first) {
 		first, last = first>>8, last>>8
 	}
 	if first == last {

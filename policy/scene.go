@@ -125,8 +125,9 @@ func containsAddr(ranges []addrRange, a netip.Addr) bool {
 	return slices.ContainsFunc(ranges, func(r addrRange) bool { return !a.Less(r.first) && !r.last.Less(a) })
 }
 
-// SplitWorld cuts a part of the world, NameLAN, NameInternet or a prefix, into parts that the tables judge alike.
-func SplitWorld(universe *Universe, name string, prefix netip.Prefix, tables ...*Table) []WorldPart {
+// SplitWorld cuts a part of the world, NameLAN, NameInternet or a prefix, and of it the family of an address if one is
+// given, into parts that the tables judge alike.
+func SplitWorld(universe *Universe, name string, prefix netip.Prefix, family netip.Addr, tables ...*Table) []WorldPart {
 	lan := universe.lanRanges
 	within := lan
 	switch {
@@ -135,7 +136,9 @@ func SplitWorld(universe *Universe, name string, prefix netip.Prefix, tables ...
 	case name == NameInternet:
 		within = complement(lan)
 	}
-	pieces := slices.DeleteFunc(worldPieces(tables, slices.Concat(lan, within)), func(p piece) bool { return !containsAddr(within, p.first) })
+	pieces := slices.DeleteFunc(worldPieces(tables, slices.Concat(lan, within)), func(p piece) bool {
+		return !containsAddr(within, p.first) || family.IsValid() && p.first.Is4In6() != family.Is4()
+	})
 	parts := partsOf(pieces, lan, func(a netip.Addr) string {
 		key := ""
 		for _, t := range tables {
