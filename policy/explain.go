@@ -21,6 +21,8 @@ type Question struct {
 	Protocol uint8
 	// Port is the destination's, or ICMP type<<8 | code.
 	Port uint16
+	// Published is the port of the host that a connection (Ingress) came by, 0 where it came directly.
+	Published uint16
 }
 
 // Answer is a verdict with its reasons.
@@ -87,11 +89,16 @@ func Explain(set *Set, subject Subject, universe *Universe, q Question) Answer {
 		e.rule(r)
 	}
 	e.preset(j)
-	e.resolvers()
+	if j.restricts(q.Direction) {
+		e.resolvers()
+	}
 	if subject.Mode == ModeAlways {
 		e.answer.Closing = append(e.answer.Closing, RuleRef{Rule: RuleModeAlways})
 	}
 	e.decide()
+	if q.Direction == Ingress && q.Published != 0 {
+		e.published(j)
+	}
 	return e.answer
 }
 
@@ -104,6 +111,7 @@ type explainer struct {
 	known    bool
 	ports    []NamedPort // of the destination
 	matched  [ranks][]RuleRef
+	denied   bool // by a rule about the peer
 	answer   Answer
 }
 
@@ -219,8 +227,9 @@ func (e *explainer) decide() {
 			a.Rule, a.Verdict = list[0], rank(r).verdict()
 		}
 	}
+	e.denied = decided >= 0 && a.Verdict == Deny
 	switch {
-	case decided >= 0 && a.Verdict == Deny:
+	case e.denied:
 		a.Why = fmt.Sprintf("%s denies it", a.Rule)
 		if len(a.Allowing) > 0 {
 			a.Why += fmt.Sprintf(", which beats %s", joinRefs(a.Allowing))

@@ -63,7 +63,7 @@ func formatSelector(s *Selector, sameProject bool) string {
 	if v, ok := only(labelService); ok && sameProject && bareService(v[0]) {
 		return v[0]
 	}
-	if v, ok := only(labelProject, labelService); ok && !sameProject && !isNumber(v[0]) {
+	if v, ok := only(labelProject, labelService); ok && !sameProject && !isNumber(v[0]) && !looksLikeAddress(v[0]) {
 		return v[0] + "/" + v[1]
 	}
 	if v, ok := only(labelName); ok && !sameProject {
@@ -77,7 +77,7 @@ func formatSelector(s *Selector, sameProject bool) string {
 
 // bareService tells whether a service's name alone is read as a service.
 func bareService(name string) bool {
-	return !strings.Contains(name, ".") && groups[name] == "" && !isNumber(name) && !slices.Contains([]string{"name", "net", "label"}, name)
+	return !strings.Contains(name, ".") && groups[name] == "" && !isNumber(name) && !slices.Contains(peerKinds, name)
 }
 
 func formatRequirements(s *Selector) string {
@@ -184,11 +184,14 @@ func formatPort(p Port) (number, protocol string, err error) {
 }
 
 // formatPeers writes peers as the grammar has them: prefixes with exceptions become the prefixes that are left.
-func formatPeers(peers []Peer) []string {
+func formatPeers(peers []Peer) ([]string, error) {
 	var list []string
 	for _, p := range peers {
 		if len(p.Except) == 0 {
 			text := p.String()
+			if p.SameProject && strings.HasPrefix(text, "label:") {
+				return nil, fmt.Errorf("write peer %s: %w: only a service is of the same project", text, ErrNotExpressible)
+			}
 			list = append(list, text)
 			continue
 		}
@@ -198,7 +201,7 @@ func formatPeers(peers []Peer) []string {
 			}
 		}
 	}
-	return list
+	return list, nil
 }
 
 // formatClauses writes the items of one list of a rule. A list that closes but allows nothing is @none.
@@ -213,7 +216,11 @@ func formatClauses(r *Rule, d Direction, deny bool) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, peer := range formatPeers(c.Peers) {
+		peers, err := formatPeers(c.Peers)
+		if err != nil {
+			return nil, err
+		}
+		for _, peer := range peers {
 			for _, port := range ports {
 				if port != "" && strings.Contains(peer, ":") && !strings.Contains(peer, "label:") && looksLikeAddress(peer) {
 					items = append(items, "["+peer+"]"+port)
@@ -323,14 +330,18 @@ func formatRule(r *Rule, enter func(key, value string)) error {
 		if pub.Port != 0 {
 			key += "." + pub.portText()
 		}
-		enter(key, strings.Join(publishPeers(pub), ", "))
+		peers, err := publishPeers(pub)
+		if err != nil {
+			return err
+		}
+		enter(key, strings.Join(peers, ", "))
 	}
 	return nil
 }
 
-func publishPeers(pub *PublishRule) []string {
+func publishPeers(pub *PublishRule) ([]string, error) {
 	if len(pub.Peers) == 0 {
-		return []string{"@none"}
+		return []string{"@none"}, nil
 	}
 	return formatPeers(pub.Peers)
 }

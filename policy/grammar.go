@@ -25,6 +25,9 @@ var groups = map[string]Entity{
 	"any": EntityAll, "none": EntityNone, "world": EntityWorld,
 }
 
+// peerKinds are the words that stand before a colon and a name.
+var peerKinds = []string{"name", "net", "label"}
+
 // fault is what is wrong with a value, and where: at is an offset in bytes.
 type fault struct {
 	at     int
@@ -148,9 +151,9 @@ func (i *term) cut() (peer string, ports int, f *fault) {
 		return text, -1, nil
 	}
 	from := 0
-	for _, kind := range []string{"name:", "net:", "label:"} {
-		if strings.HasPrefix(text, kind) {
-			from = len(kind)
+	for _, kind := range peerKinds {
+		if strings.HasPrefix(text, kind+":") {
+			from = len(kind) + 1
 		}
 	}
 	if colon := indexOutside(text[from:], ':'); colon >= 0 {
@@ -287,6 +290,8 @@ func parseName(s string, at int) (Peer, *fault) {
 		return Peer{}, faultf(at, "%s is neither PROJECT/SERVICE nor a prefix such as 192.0.2.0/24%s", shorten(s), blanksHint(s))
 	case strings.ContainsAny(s, ".*"):
 		return parseDomain(s, at)
+	case slices.Contains(peerKinds, s):
+		return Peer{}, faultf(at, "%s: what? write %s:NAME, or PROJECT/%s for a service of that name", s, s, s)
 	case groups[s] != "":
 		return Peer{}, faultf(at, "%s would be a service of that name: write @%s for the group, or PROJECT/%s", shorten(s), s, s)
 	case strings.ContainsAny(s, "=!") && blanksHint(s) == "":

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,7 +30,34 @@ func (g generator) labels() identity.Labels {
 		l[identity.PrefixPort+"http"] = pick(g, "80", "8080", "53/udp")
 	}
 	l[identity.LabelNetwork] = pick(g, "front", "back")
+	for range g.IntN(3) {
+		key := pick(g, "egress", "ingress", "egress.deny", "ingress.deny", "publish", "publish.80", "publish.53/udp", "profile", "mode")
+		l[LabelPrefix+key] = g.labelValue(key, l)
+	}
 	return l
+}
+
+// labelValue is a value that the container may have.
+func (g generator) labelValue(key string, l identity.Labels) string {
+	switch key {
+	case "profile":
+		return pick(g, "open", "balanced", "locked")
+	case "mode":
+		return pick(g, "enforce", "audit", "learn")
+	}
+	var items []string
+	for range 1 + g.IntN(3) {
+		peer := pick(g, "@net", "@host", "@lan", "@internet", "@cluster", "@any", "@none", "@world", "p/b", "name:a", "net:back",
+			"label:app=a", "label:app!=a&tier", "label:app in (a, b)", "10.1.0.0/16", "10.1.2.3", "[2001:db8::/32]")
+		if _, ok := l[identity.LabelProject]; ok && g.IntN(4) == 0 {
+			peer = pick(g, "a", "b")
+		}
+		if !strings.HasPrefix(key, "publish") {
+			peer += pick(g, "", "", ":80", ":{53,80-443}/udp", ":*/icmp", ":8/icmp", ":443/any", ":udp")
+		}
+		items = append(items, peer)
+	}
+	return strings.Join(items, ", ")
 }
 
 func (g generator) selector() Selector {
@@ -47,12 +75,12 @@ func (g generator) selector() Selector {
 }
 
 func (g generator) peer() Peer {
-	switch g.IntN(5) {
-	case 0:
-		return Peer{Entity: pick(g, EntityAll, EntityWorld, EntityHost, EntityCluster, EntityNone)}
-	case 1, 2:
+	switch g.IntN(6) {
+	case 0, 1:
+		return Peer{Entity: pick(g, EntityAll, EntityWorld, EntityHost, EntityCluster, EntityNone, EntityNet, EntityLAN, EntityInternet)}
+	case 2, 3:
 		s := g.selector()
-		return Peer{Selector: &s}
+		return Peer{Selector: &s, SameProject: g.IntN(4) == 0}
 	}
 	p := Peer{Prefix: netip.MustParsePrefix(pick(g, "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3/32",
 		"255.255.255.255/32", "::/0", "2001:db8::/32", "2001:db8:1::/48", "ffff::/16", "::/1"))}
@@ -111,6 +139,13 @@ func (g generator) set(t testing.TB, n int) *Set {
 			for j := range g.IntN(4) {
 				r.Clauses = append(r.Clauses, g.clause(fmt.Sprintf("clause[%d]", j)))
 			}
+			for j := range g.IntN(3) {
+				r.Publish = append(r.Publish, PublishRule{Path: fmt.Sprintf("publish[%d]", j), Port: pick[uint16](g, 0, 80, 53),
+					Protocol: pick[uint8](g, 0, ProtocolUDP), Peers: []Peer{g.peer()}})
+			}
+			if g.IntN(6) == 0 {
+				r.Preset = Preset(g.IntN(len(presetNames)))
+			}
 			p.Rules = append(p.Rules, r)
 		}
 		policies = append(policies, p)
@@ -131,7 +166,16 @@ func (g generator) universe(n int) []KnownIdentity {
 }
 
 func (g generator) subject() Subject {
-	return Subject{Labels: g.labels(), Mode: pick(g, ModeDefault, ModeDefault, ModeDefault, ModeAlways, ModeNever), Isolate: g.IntN(4) == 0}
+	s := Subject{
+		Labels: g.labels(), Mode: pick(g, ModeDefault, ModeDefault, ModeDefault, ModeAlways, ModeNever), Isolate: g.IntN(4) == 0,
+		PublishDefault: pick(g, PublishAny, PublishAny, PublishLAN, PublishNone),
+	}
+	for range g.IntN(3) {
+		s.Resolvers = append(s.Resolvers, pick(g, Resolver{Addr: netip.MustParseAddr("9.9.9.9"), ID: identity.World},
+			Resolver{Addr: netip.MustParseAddr("2001:db8::1"), ID: identity.World}, Resolver{ID: identity.Host},
+			Resolver{Addr: netip.MustParseAddr("10.1.2.9"), ID: identity.First}))
+	}
+	return s
 }
 
 var someAddresses = []string{"10.1.2.3", "10.1.2.4", "10.1.2.200", "10.1.200.1", "10.200.0.1", "9.9.9.9", "0.0.0.0", "255.255.255.255",
@@ -143,6 +187,9 @@ func (g generator) question(known []KnownIdentity) Question {
 		Protocol:  pick[uint8](g, ProtocolTCP, ProtocolUDP, ProtocolSCTP, ProtocolICMP, 47, 0, 255),
 		Port:      pick[uint16](g, 0, 1, 52, 53, 54, 79, 80, 81, 443, 444, 2048, 2049, 8080, 9000, 65535),
 		Addr:      netip.MustParseAddr(pick(g, someAddresses...)),
+	}
+	if g.IntN(3) == 0 {
+		q.Published = pick[uint16](g, 80, 53, 443)
 	}
 	switch g.IntN(5) {
 	case 0:
@@ -167,26 +214,41 @@ func TestFlattenedEqualsRules(t *testing.T) {
 		g := generator{rand.New(rand.NewPCG(uint64(seed), 1))}
 		set, known, subject := g.set(t, g.IntN(12)), g.universe(1+g.IntN(12)), g.subject()
 		universe := NewUniverse(known...)
-		var tables [directions]*Table
-		var err error
-		if tables[Egress], tables[Ingress], err = resolveBoth(set, subject, universe); err != nil {
+		if g.IntN(2) == 0 {
+			universe = universe.WithLAN([]netip.Prefix{netip.MustParsePrefix("9.9.0.0/16"), netip.MustParsePrefix("2001:db8:1::/48")})
+		}
+		tables, err := Resolve(set, subject, universe)
+		if err != nil {
 			t.Fatal(err)
 		}
-		for d, table := range tables {
+		for name, table := range map[string]*Table{"egress": tables.Egress, "ingress": tables.Ingress, "publish": tables.Publish} {
 			if err := table.Validate(); err != nil {
-				t.Fatalf("seed %d: %s: %v", seed, Direction(d), err)
+				t.Fatalf("seed %d: %s: %v", seed, name, err)
 			}
 		}
 		for range 200 {
 			q := g.question(known)
 			want := Explain(set, subject, universe, q)
-			table := tables[q.Direction]
-			verdict, n := Judge(q.Direction, table, q.Peer, want.Class, q.Addr, Key(q.Protocol, q.Port))
+			verdict, n, table := tables.judge(q, want.Class)
 			if ref, _ := table.Rule(n); verdict != want.Verdict || ref != want.Rule {
 				t.Fatalf("seed %d: %+v: the table says %s by %q, the rules %s by %q (%s)", seed, q, verdict, ref, want.Verdict, want.Rule, want.Why)
 			}
 		}
 	}
+}
+
+// judge answers a question from the tables.
+func (t Tables) judge(q Question, class Class) (Verdict, uint16, *Table) {
+	key := Key(q.Protocol, q.Port)
+	table := t.Egress
+	if q.Direction == Ingress {
+		table = t.Ingress
+		if q.Published != 0 {
+			return t.JudgePublished(q.Peer, class, q.Addr, key, Key(q.Protocol, q.Published))
+		}
+	}
+	verdict, n := Judge(q.Direction, table, q.Peer, class, q.Addr, key)
+	return verdict, n, table
 }
 
 // TestNotMentionedTouchesNothing: an identity that Mentions does not name leaves the tables as they are.

@@ -51,7 +51,10 @@ func uncovered(list []span) []span {
 		}
 		next = max(next, s.to+1)
 	}
-	return append(rest, span{from: next, to: maxKey})
+	if next <= maxKey {
+		rest = append(rest, span{from: next, to: maxKey})
+	}
+	return rest
 }
 
 // RulePublishDefault starts the name of the daemon's setting in verdicts.

@@ -147,12 +147,14 @@ func (j *judging) choosePreset(own *compiledRule) {
 	}
 }
 
+// restricts tells whether a direction has a table: rules, or anything else that differs from what holds without.
+func (j *judging) restricts(d Direction) bool {
+	return j.closing(d) != nil || d == Ingress && j.subject.Isolate ||
+		slices.ContainsFunc(j.rules, func(r *compiledRule) bool { return len(r.clauses[d]) > 0 })
+}
+
 func (j *judging) resolve(d Direction, u *Universe) (*Table, error) {
-	clauses, closing := 0, j.closing(d)
-	for _, r := range j.rules {
-		clauses += len(r.clauses[d])
-	}
-	if clauses == 0 && closing == nil && !(d == Ingress && j.subject.Isolate) {
+	if !j.restricts(d) {
 		return nil, nil
 	}
 	f := newFlattener(d, j.subject, u)
@@ -168,7 +170,7 @@ func (j *judging) resolve(d Direction, u *Universe) (*Table, error) {
 		f.addResolvers()
 	}
 	f.firm = len(f.refs)
-	f.setBase(closing)
+	f.setBase(j.closing(d))
 	return f.finish()
 }
 

@@ -247,7 +247,7 @@ func (t *term) subject() (Selector, *fault) {
 	if t.text == "@any" || t.text == "*" {
 		return Selector{}, nil
 	}
-	bare := !slices.ContainsFunc([]string{"name:", "net:", "label:"}, func(kind string) bool { return strings.HasPrefix(t.text, kind) })
+	bare := !slices.ContainsFunc(peerKinds, func(kind string) bool { return strings.HasPrefix(t.text, kind+":") })
 	if bare && strings.ContainsAny(t.text, "=!(") {
 		selector, f := parseLabels(t.text, t.at)
 		if f != nil {

@@ -161,12 +161,12 @@ func TestExplain(t *testing.T) {
 		verdict Verdict
 		why     string
 	}{
-		{"allowed", Question{Ingress, idWeb, "", netip.Addr{}, ProtocolTCP, 5432}, ModeDefault, Allow, "p0: ingress[0].toPorts[0] allows it"},
-		{"denied", Question{Ingress, idOther, "", netip.Addr{}, ProtocolTCP, 5432}, ModeDefault, Deny, "p1: ingressDeny[0] denies it, which beats p0: ingress[0].toPorts[0]"},
-		{"closed", Question{Ingress, idWeb, "", netip.Addr{}, ProtocolUDP, 1}, ModeDefault, Deny, "no rule allows it, and ingress of the container is closed by p0, p1"},
-		{"closed by mode", Question{Egress, idWeb, "", netip.Addr{}, ProtocolUDP, 1}, ModeAlways, Deny, "no rule allows it, and egress of the container is closed by " + RuleModeAlways},
-		{"open", Question{Egress, idWeb, "", netip.Addr{}, ProtocolUDP, 1}, ModeDefault, Allow, "no rule restricts egress of the container"},
-		{"other network", Question{Ingress, 999, "back", netip.Addr{}, ProtocolUDP, 1}, ModeNever, Deny, "containers of different networks need an ingress rule that allows it"},
+		{"allowed", Question{Ingress, idWeb, "", netip.Addr{}, ProtocolTCP, 5432, 0}, ModeDefault, Allow, "p0: ingress[0].toPorts[0] allows it"},
+		{"denied", Question{Ingress, idOther, "", netip.Addr{}, ProtocolTCP, 5432, 0}, ModeDefault, Deny, "p1: ingressDeny[0] denies it, which beats p0: ingress[0].toPorts[0]"},
+		{"closed", Question{Ingress, idWeb, "", netip.Addr{}, ProtocolUDP, 1, 0}, ModeDefault, Deny, "no rule allows it, and ingress of the container is closed by p0, p1"},
+		{"closed by mode", Question{Egress, idWeb, "", netip.Addr{}, ProtocolUDP, 1, 0}, ModeAlways, Deny, "no rule allows it, and egress of the container is closed by " + RuleModeAlways},
+		{"open", Question{Egress, idWeb, "", netip.Addr{}, ProtocolUDP, 1, 0}, ModeDefault, Allow, "no rule restricts egress of the container"},
+		{"other network", Question{Ingress, 999, "back", netip.Addr{}, ProtocolUDP, 1, 0}, ModeNever, Deny, "containers of different networks need an ingress rule that allows it"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
