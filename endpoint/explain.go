@@ -320,6 +320,7 @@ func (x *explainer) why(a *ask, key uint32, judged policy.Judged) string {
 func (a *ask) question(key uint32) policy.Question {
 	return policy.Question{
 		Direction: a.look.Direction, Peer: a.look.Peer, Addr: a.look.Addr, Protocol: uint8(key >> 16), Port: uint16(key),
+		Published: a.hostPortOfIngress(),
 	}
 }
 

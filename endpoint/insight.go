@@ -200,8 +200,3 @@ func (c *comparison) peer(l *policy.Look, own, other *place, addr string) {
 		l.Peer, l.Class = identity.World, policy.ClassWorld
 	}
 }
-
-// Learn is not recorded yet.
-func (m *Manager) Learn(context.Context, []string, api.LearnRequest) (api.Learned, error) {
-	return api.Learned{}, nil
-}

@@ -61,6 +61,13 @@ type Manager struct {
 	// publishing is held while ports come or go, until record and services map agree.
 	publishing sync.Mutex
 
+	hints hints
+
+	// learning guards what containers in mode learn were seen to do.
+	learning   sync.Mutex
+	recordings map[string]*Recording // by subject
+	unsaved    map[string]bool       // subjects
+
 	// mu guards the state below. Records are immutable, the maps hold the newest.
 	mu         sync.RWMutex
 	networks   map[string]*Network
@@ -105,6 +112,8 @@ func NewManager(o Options) *Manager {
 		refused:    map[string]refusal{},
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
+		recordings: map[string]*Recording{},
+		unsaved:    map[string]bool{},
 	}
 	m.plans.publish = o.PublishDefault
 	m.regeneration.init()

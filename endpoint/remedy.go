@@ -45,7 +45,7 @@ func (s *scene) remedy(a ask, key uint32, want policy.Verdict) api.Remedy {
 	}
 	named := s.named(names...)
 	own := named.find([]string{a.place.endpoint.ID})[0]
-	c := policy.Case{Question: a.question(key), HostPort: a.hostPort, Subject: own.name(nil), Other: a.other}
+	c := policy.Case{Question: a.question(key), Subject: own.name(nil), Other: a.other}
 	if peer := named.at(a.peerAddr); peer != nil {
 		c.Peer = peer.identity
 	}

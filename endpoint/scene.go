@@ -163,14 +163,7 @@ func (s *scene) find(ids []string) []*place {
 
 // group is what people call the container: its compose service, else its name.
 func (p *place) group() string {
-	project, service := p.subject.Labels[identity.LabelProject], p.subject.Labels[identity.LabelService]
-	switch {
-	case project != "" && service != "":
-		return project + "/" + service
-	case p.endpoint.Container.Name != "":
-		return p.endpoint.Container.Name
-	}
-	return short(p.endpoint.ID)
+	return groupOf(p.subject.Labels, p.endpoint)
 }
 
 // party shows the place as an end of a packet.

@@ -40,10 +40,8 @@ func ContainerEnd(l identity.Labels, name, within string) End {
 // Case is a question with what is needed to change its answer.
 type Case struct {
 	Question
-	// HostPort is that of the published port by which the connection comes, 0: none.
-	HostPort uint16
-	Subject  End // whose policy is asked
-	Other    End
+	Subject End // whose policy is asked
+	Other   End
 }
 
 // Remedy is a change that gives a case another answer. Its parts belong together.
@@ -63,8 +61,8 @@ func (c *Case) Verdict(set *Set, subject Subject, universe *Universe) (Verdict, 
 		return Deny, err
 	}
 	class, port := ClassOf(subject, universe, c.Peer, c.Network), Key(c.Protocol, c.Port)
-	if c.HostPort != 0 {
-		v, _, _ := tables.JudgePublished(c.Peer, class, c.Addr, port, Key(c.Protocol, c.HostPort))
+	if c.Published != 0 {
+		v, _, _ := tables.JudgePublished(c.Peer, class, c.Addr, port, Key(c.Protocol, c.Published))
 		return v, nil
 	}
 	table := tables.Ingress
@@ -98,8 +96,8 @@ func (c *Case) candidates(a Answer, subject Subject, want Verdict) []Remedy {
 		return []Remedy{{Labels: c.extend(subject.Labels, key+".deny", c.item())}, {Add: c.policy(true)}}
 	}
 	var list []Remedy
-	if c.HostPort != 0 {
-		list = append(list, Remedy{Labels: c.extend(subject.Labels, "sluice.publish."+strconv.Itoa(int(c.HostPort)), c.Other.Text)})
+	if c.Published != 0 {
+		list = append(list, Remedy{Labels: c.extend(subject.Labels, "sluice.publish."+strconv.Itoa(int(c.Published)), c.Other.Text)})
 	}
 	if len(a.Closing) > 0 { // a list of what is allowed closes the rest, which is closed already
 		list = append(list, Remedy{Labels: c.extend(subject.Labels, key, c.item())})

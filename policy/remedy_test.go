@@ -24,7 +24,7 @@ func otherEnd(q Question, universe *Universe) End {
 // network's option says that rules do not count.
 func TestRemedyFlips(t *testing.T) {
 	found := map[Verdict]int{}
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		g := generator{rand.New(rand.NewPCG(seed, 8))}
 		set, known, subject := g.set(t, g.IntN(8)), g.universe(1+g.IntN(6)), g.subject()
 		for i := range known {
@@ -32,10 +32,13 @@ func TestRemedyFlips(t *testing.T) {
 		}
 		subject.Labels[identity.LabelName] = "own"
 		universe := NewUniverse(known...)
-		for range 40 {
+		for range 20 {
 			q := g.question(known)
 			if _, ok := universe.Get(q.Peer); !ok && !q.Peer.Reserved() {
 				continue
+			}
+			if q.Direction == Egress || !hasPorts(q.Protocol) || q.Peer == identity.Host {
+				q.Published = 0
 			}
 			c := Case{Question: q, Subject: ContainerEnd(subject.Labels, "own", ""), Other: otherEnd(q, universe)}
 			before, err := c.Verdict(set, subject, universe)
@@ -63,7 +66,7 @@ func TestRemedyFlips(t *testing.T) {
 			found[want]++
 		}
 	}
-	if found[Allow] < 500 || found[Deny] < 500 {
+	if found[Allow] < 200 || found[Deny] < 200 {
 		t.Errorf("the test tests little: %v", found)
 	}
 }

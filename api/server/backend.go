@@ -77,6 +77,9 @@ type Insight interface {
 	Graph(ctx context.Context, ids []string) ([]api.Edge, error)
 	// Learn answers for the endpoints of these ids, which have one policy.
 	Learn(ctx context.Context, ids []string, r api.LearnRequest) (api.Learned, error)
+	// Hint is the change that would allow what an event denied, in one line, or empty. It is asked for every event that
+	// somebody reads: it answers from memory most of the time.
+	Hint(e api.Event) string
 }
 
 // Revisions waits for regenerations.

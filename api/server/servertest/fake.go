@@ -323,3 +323,6 @@ func (f *Fake) Learn(_ context.Context, ids []string, r api.LearnRequest) (api.L
 	f.record("Learn", map[string]any{"ids": ids, "request": r})
 	return f.LearnedValue, f.Fail
 }
+
+// Hint implements server.Insight.
+func (f *Fake) Hint(e api.Event) string { return e.Hint }
