@@ -10,6 +10,9 @@
 //	resolve.go, flatten.go, profile.go rules + labels → *Table for one direction of one container
 //	table.go                           the table: look-up, hash, validation
 //	explain.go                         the same question answered from the rules, with the reasons
+//	reach.go, scene.go                 what ends may open to each other, over all containers: graph.go, diff.go, exposed.go
+//	remedy.go                          the smallest change that gives another answer
+//	learn.go                           the labels that allow what was seen
 //
 // The reference for users is docs/policy.md.
 package policy

@@ -38,7 +38,11 @@ func LearnedLabels(seen []Seen, universe *Universe, publish bool) identity.Label
 		l.see(s)
 	}
 	for place, addrs := range l.byPort {
-		for _, peer := range l.summarise(addrs) {
+		names := l.summarise(addrs)
+		if _, ok := learntPorts(place.protocol, []uint16{place.port}); !ok && place.protocol != 0 && !strings.HasPrefix(place.key, "sluice.publish.") {
+			names = addressNames(addrs) // there are no words for the protocol: much more would be allowed
+		}
+		for _, peer := range names {
 			l.enter(place.key, peer, place.protocol, place.port)
 		}
 	}
@@ -129,6 +133,14 @@ func (l *learner) summarise(addrs []netip.Addr) []string {
 	}
 	for _, p := range networks {
 		names = append(names, p.String())
+	}
+	return names
+}
+
+func addressNames(addrs []netip.Addr) []string {
+	names := make([]string, len(addrs))
+	for i, a := range addrs {
+		names[i] = a.String()
 	}
 	return names
 }
