@@ -87,6 +87,11 @@ func (c *Client) Policies(ctx context.Context, names ...string) ([]Policy, error
 	return get[[]Policy](ctx, c, "/v1/policies", refQuery(names))
 }
 
+// PolicyFiles returns the files of the policy directory.
+func (c *Client) PolicyFiles(ctx context.Context) ([]PolicyFile, error) {
+	return get[[]PolicyFile](ctx, c, "/v1/policies/files", nil)
+}
+
 // ApplyPolicies stores documents, all or none.
 func (c *Client) ApplyPolicies(ctx context.Context, r ApplyRequest) (Change, error) {
 	return post[Change](ctx, c, "/v1/policies", r)

@@ -8,7 +8,7 @@ type ApplyRequest struct {
 	Waiting
 }
 
-// DeleteRequest is the body of POST /v1/policies/delete. All deletes every document.
+// DeleteRequest is the body of POST /v1/policies/delete. All deletes every one that was applied; those of files stay.
 type DeleteRequest struct {
 	Names []string `json:"names,omitempty"`
 	All   bool     `json:"all,omitempty"`

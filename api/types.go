@@ -49,7 +49,7 @@ type EndpointCounts struct {
 	Total  int `json:"total"`
 	Ready  int `json:"ready"`
 	Closed int `json:"closed"` // labels unknown: only ARP and ND pass
-	Failed int `json:"failed"` // the newest program could not be loaded, the one before runs on
+	Failed int `json:"failed"` // the newest program could not be loaded, or the labels are refused
 }
 
 // TableUse is how full a kernel table is. Entries is -1 where counting would cost too much.
@@ -94,7 +94,9 @@ type Subnet struct {
 const (
 	StateClosed = "closed" // its labels are not known yet: only ARP and ND pass
 	StateReady  = "ready"
-	StateFailed = "failed" // the newest program could not be loaded, the one before runs on; LastError says why
+	// StateFailed: the newest program could not be loaded, the one before runs on; or the container is closed, for its
+	// labels are refused. LastError says why.
+	StateFailed = "failed"
 )
 
 // Endpoint is one container's place on one network.
@@ -121,8 +123,24 @@ type Endpoint struct {
 	Program     Program           `json:"program"`
 	Egress      Direction         `json:"egress"`
 	Ingress     Direction         `json:"ingress"`
+	Publish     Publishing        `json:"publish,omitzero"`
+	Mode        string            `json:"mode,omitempty"`        // enforce, audit or learn
+	Profile     string            `json:"profile,omitempty"`     // of its labels
+	EgressRate  string            `json:"egressRate,omitempty"`  // limit of what it sends, as labels write it: 20mbit/1mb
+	IngressRate string            `json:"ingressRate,omitempty"` // limit of what it receives
+	Options     map[string]string `json:"options,omitempty"`     // driver options, labels of this endpoint alone
 	LastError   string            `json:"lastError,omitempty"`
 }
+
+// Publishing is who may reach the ports that a container publishes.
+type Publishing struct {
+	Enforced bool     `json:"enforced"` // a rule or publish-default restricts it
+	Rules    []string `json:"rules,omitempty"`
+	Entries  int      `json:"entries,omitempty"` // of the verdict table
+}
+
+// IsZero reports whether nothing is restricted.
+func (p Publishing) IsZero() bool { return !p.Enforced }
 
 // Program is the pair of BPF programs that an endpoint runs.
 type Program struct {
@@ -183,15 +201,27 @@ type PolicySource struct {
 
 // Policy is a stored document.
 type Policy struct {
-	Name      string    `json:"name"` // unique; with a namespace: namespace/name
-	Kind      string    `json:"kind"`
-	Source    string    `json:"source"` // where it came from
-	Rules     int       `json:"rules"`
-	Endpoints []string  `json:"endpoints"` // ids of those that it selects
-	Revision  uint64    `json:"revision"`  // in which it came or changed
-	Applied   time.Time `json:"applied,omitzero"`
-	Text      string    `json:"text"` // the document as it was given
+	Name      string   `json:"name"` // unique; with a namespace: namespace/name
+	Kind      string   `json:"kind"`
+	Source    string   `json:"source"` // where it came from
+	Rules     int      `json:"rules"`
+	Endpoints []string `json:"endpoints"` // ids of those that it selects
+	// Unresolved are peers that no container is now, as labels write them: a service that does not run yet.
+	Unresolved []string  `json:"unresolved,omitempty"`
+	Revision   uint64    `json:"revision"` // in which it came or changed
+	Applied    time.Time `json:"applied,omitzero"`
+	Text       string    `json:"text"`   // the document as it was given
+	Origin     string    `json:"origin"` // OriginDocument, OriginDirectory or OriginLabel
+	// Problems are why its file is broken; the version before, this one, is in force.
+	Problems []Problem `json:"problems,omitempty"`
 }
+
+// How policies come.
+const (
+	OriginDocument  = "document"  // applied by a command
+	OriginDirectory = "directory" // a file of the policy directory
+	OriginLabel     = "label"     // the labels of containers
+)
 
 // What became of a policy document.
 const (
@@ -255,7 +285,7 @@ type AddressEntry struct {
 type PolicyEntry struct {
 	Endpoint  string `json:"endpoint"` // id
 	Container string `json:"container,omitempty"`
-	Direction string `json:"direction"` // egress or ingress
+	Direction string `json:"direction"` // egress, ingress or publish
 	Revision  uint32 `json:"revision"`
 	Peer      string `json:"peer"`               // identity's labels, class (network, other, host, world) or address range
 	Identity  uint32 `json:"identity,omitempty"` // of the peer, 0: a class or range

@@ -77,10 +77,18 @@ func valueRow(measure, unit string, sample []float64, atMost float64) row {
 		Gated: true, N: v.N}
 }
 
-// regenerationRow judges the wall clock of a policy change; each is what one program took of it.
-func regenerationRow(measure string, wall, each []float64, atMost float64) row {
-	r := valueRow(measure, "ms", wall, atMost)
-	r.Note = fmt.Sprintf("from the request to the last program swapped; of one container's programs %.3g ms", stats.Median(each))
+// oneRow judges what the programs of one container take; wall is the clock of the whole request.
+func oneRow(wall, each []float64) row {
+	r := valueRow("regenerate 1 container", "ms", each, 5)
+	r.Note = fmt.Sprintf("compile, load, verify, swap; the whole of sluice policy apply --wait %.3g ms, with the store's fsyncs and "+
+		"the kernel's grace period until no packet is in the old program", stats.Median(wall))
+	return r
+}
+
+// crowdRow judges the clock of the whole request for many; each is what one container's programs took of it.
+func crowdRow(containers int, wall, each []float64) row {
+	r := valueRow(fmt.Sprintf("regenerate %d containers", containers), "ms", wall, 500)
+	r.Note = fmt.Sprintf("the whole of sluice policy apply --wait; of one container's programs %.3g ms", stats.Median(each))
 	return r
 }
 

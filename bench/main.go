@@ -19,6 +19,7 @@ import (
 // options are the flags.
 type options struct {
 	quick, strict, profile bool
+	verdicts               bool
 	rounds, starts, most   int
 	slice                  time.Duration
 	cpu                    int
@@ -57,6 +58,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "two minutes instead of ten: fewer and shorter rounds, no hundred containers")
 	f.BoolVar(&o.strict, "strict", false, "fail when a gate is missed")
 	f.BoolVar(&o.profile, "profile", false, "only measure how long Sluice's programs run per packet")
+	f.BoolVar(&o.verdicts, "verdicts", false, "only measure what a verdict costs, by the size of the policy")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds of traffic (default 21, quick 7)")
 	f.IntVar(&o.starts, "starts", 0, "docker runs of each kind (default 15, quick 7)")
 	f.DurationVar(&o.slice, "slice", 0, "length of one measurement (default 250ms, quick 200ms)")
@@ -110,6 +112,9 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("this needs root: sudo make bench")
 	}
+	if o.verdicts {
+		return 0, printVerdicts(o, os.Stdout)
+	}
 	o.progress("two engines, a daemon and six containers")
 	s, err := newScene(ctx, o.bin)
 	if err != nil {
@@ -133,6 +138,11 @@ func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic 
 		return nil, nil, err
 	}
 	rows = trafficRows(traffic)
+	verdicts, err := measureVerdicts(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows = append(rows, verdicts...)
 	if err := s.dismissMany(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -144,7 +154,7 @@ func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic 
 	if err != nil {
 		return nil, nil, err
 	}
-	rows = append(rows, regenerationRow("regenerate 1 container", wall, each, 5))
+	rows = append(rows, oneRow(wall, each))
 	o.progress("program swaps under load")
 	swaps, err := s.measureSwaps(ctx, o)
 	if err != nil {
@@ -181,5 +191,5 @@ func (s *scene) measureCrowd(ctx context.Context, o options) ([]row, error) {
 	}
 	memory := valueRow(fmt.Sprintf("daemon memory, %d containers", crowd), "MiB", []float64{resident}, 50)
 	memory.Note = fmt.Sprintf("resident; its proportional share is %.3g MiB", share)
-	return []row{regenerationRow(fmt.Sprintf("regenerate %d containers", crowd), wall, each, 500), memory}, nil
+	return []row{crowdRow(crowd, wall, each), memory}, nil
 }

@@ -18,6 +18,7 @@
 #include "step/multicast.h"
 #include "step/parse.h"
 #include "step/policy.h"
+#include "step/rate.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -115,7 +116,7 @@ STEP int may_be_frontend(const struct packet *p)
 }
 
 /* A packet of a known flow, or the first of a new one, as the container that sends it sees it. */
-STEP int track_egress(struct __sk_buff *skb, struct hand *h, struct flow **found)
+STEP int track_egress(struct hand *h, struct flow **found)
 {
 	struct packet *p = &h->packet;
 	struct tuple key = {};
@@ -123,18 +124,18 @@ STEP int track_egress(struct __sk_buff *skb, struct hand *h, struct flow **found
 
 	*found = flow_of(p, &key, &side);
 	if (likely(*found))
-		return p->reply ? judge_ingress(skb, p, *found) : judge_egress(skb, p, *found);
+		return p->reply ? judge_ingress(p, *found) : judge_egress(p, *found);
 	if (may_be_frontend(p))
 		return -SHARED_TRANSLATE;
 	p->reply = 0;
 	reason = refuse_untracked(p);
 	if (!reason)
-		reason = judge(skb, p, POLICY_EGRESS);
-	return reason ?: flow_enter(&key, p, &h->translation, side);
+		reason = judge(p, POLICY_EGRESS);
+	return reason ?: -SHARED_OPEN;
 }
 
 /* A packet of a known flow, or the first of a new one, as the container that it is sent to sees it. */
-STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
+STEP int track_ingress(struct packet *p)
 {
 	struct tuple key = {};
 	int side, reason;
@@ -143,39 +144,46 @@ STEP int track_ingress(struct __sk_buff *skb, struct packet *p)
 	f = flow_of(p, &key, &side);
 	if (likely(f)) {
 		if (!p->reply)
-			return judge_ingress(skb, p, f);
-		reason = judge_egress(skb, p, f);
-		return !reason && unlikely(f->flags & FLOW_DNAT) ? -SHARED_UNTRANSLATE : reason;
+			return judge_ingress(p, f);
+		reason = judge_egress(p, f);
+		return !reason && unlikely(f->flags & FLOW_DNAT) ? -SHARED_ONWARD : reason;
 	}
 	p->reply = 0;
 	reason = refuse_untracked(p);
 	if (!reason && FEATURE_MASQUERADE && p->peer_kind == PEER_WORLD) /* from_uplink enters the flows of published ports */
 		reason = DROP_NOT_PUBLISHED;
 	if (!reason)
-		reason = judge(skb, p, POLICY_INGRESS);
-	return reason ?: flow_enter(&key, p, NULL, side);
+		reason = judge(p, POLICY_INGRESS);
+	return reason ?: -SHARED_OPEN;
 }
 
-/* A packet that goes no further in this program: asks the shared program that a negative reason names, or drops. A question
- * is answered, whatever the reason. */
+/* A packet that goes no further in this program: a shared program goes on, that which a negative reason names. A question is
+ * answered here. */
 STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 {
+	int goes_on;
+
 	/* By way of the map, the verifier forgets which of many numbers it is, and walks what follows once. */
 	*(volatile int *)&h->reason = reason;
 	reason = *(volatile int *)&h->reason;
-	if (reason < 0) {
-		hand_over(skb, h, -reason);
-		reason = DROP_NO_SHARED;
-	}
-	if (unlikely(is_question(skb)))
+	if (unlikely(is_question(skb)) && reason >= 0)
 		return answer_question(skb, &h->packet, reason);
-	return drop(skb, &h->packet, reason);
+	goes_on = reason >> 31;
+	hand_over(skb, h, (-reason & goes_on) | (SHARED_DROP & ~goes_on));
+	count(h->packet.direction & 1, DROP_NO_SHARED, skb->len);
+	return TC_ACT_SHOT;
 }
 
 /* The packet goes neither to another container nor to the host. */
 STEP int leaves(const struct packet *p, const struct flow *f)
 {
 	return unlikely(p->peer_kind == PEER_WORLD) || (f && f->flags & FLOW_HAIRPIN && p->reply);
+}
+
+/* Somebody wants to be told of what the packet changes. */
+STEP int is_told(const struct packet *p)
+{
+	return unlikely(p->news) && ((ENFORCEMENT != ENFORCE && p->judgement & ~REVISION) || observed());
 }
 
 /* What the container sends. */
@@ -198,14 +206,18 @@ int egress(struct __sk_buff *skb)
 		reason = explain_egress(p);
 		goto out;
 	}
-	reason = p->icmp_error ? -SHARED_RELATE : track_egress(skb, h, &f); /* 3 */
+	reason = p->icmp_error ? -SHARED_RELATE : track_egress(h, &f); /* 3 */
 	if (reason)
 		goto out;
-	if (leaves(p, f)) { /* 4 */
-		reason = -SHARED_LEAVE;
+	if (leaves(p, f) || is_told(p)) { /* 4 */
+		reason = -SHARED_ONWARD;
 		goto out;
 	}
-	pass(skb, p);
+	if (FEATURE_RATE_EGRESS)
+		reason = rate_take(skb, p, 0);
+	if (reason)
+		goto out;
+	count_forwarded(SLOT, DIRECTION_EGRESS, skb->len);
 	if (p->peer_kind == PEER_HOST)
 		return TC_ACT_OK;
 	reason = to_container(skb, p, f);
@@ -227,7 +239,7 @@ int ingress(struct __sk_buff *skb)
 	struct packet *p;
 	int reason;
 
-	if (likely(allowed_before(skb))) { /* 0 */
+	if (!FEATURE_RATE_INGRESS && likely(allowed_before(skb))) { /* 0 */
 		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
 		return bpf_redirect_peer(HOST_IFINDEX, 0);
 	}
@@ -243,10 +255,14 @@ int ingress(struct __sk_buff *skb)
 	if (!reason && unlikely(is_question(skb)))
 		return give_up(skb, h, explain_ingress(skb, p));
 	if (!reason)
-		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(skb, p); /* 3 */
+		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(p); /* 3 */
+	if (!reason && is_told(p))
+		reason = -SHARED_ONWARD;
+	if (FEATURE_RATE_INGRESS && !reason)
+		reason = rate_take(skb, p, 0);
 	if (reason)
 		return give_up(skb, h, reason);
-	pass(skb, p);
+	count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
 	return deliver(p, HOST_IFINDEX); /* 4 */
 }
 

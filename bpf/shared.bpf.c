@@ -145,32 +145,66 @@ int shared_relate(struct __sk_buff *skb)
 	return finish(skb, h, to_outside(skb, h, NULL));
 }
 
-/* SHARED_LEAVE: to the container itself, nobody, or the world. */
-SEC("tc")
-int shared_leave(struct __sk_buff *skb)
+/* What a container's program does with a packet of flow f that it has judged, and more: what it sends may leave the host,
+ * what it is sent may be a reply from behind a frontend. */
+STEP int onward(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
-	struct hand *h = hand_open();
-	struct flow *f;
-
-	if (!h)
-		return TC_ACT_SHOT;
-	f = flow_in_hand(h);
-	return finish(skb, h, f ? to_outside(skb, h, f) : -DROP_FLOW_TABLE);
-}
-
-/* SHARED_UNTRANSLATE: a reply to a container that named a frontend. */
-SEC("tc")
-int shared_untranslate(struct __sk_buff *skb)
-{
-	struct hand *h = hand_open();
-	struct flow *f;
+	struct packet *p = &h->packet;
 	int reason;
 
+	tell_judgement(skb, p, 0);
+	if (!f)
+		return drop(skb, p, DROP_FLOW_TABLE);
+	if (p->direction == DIRECTION_INGRESS) {
+		reason = h->container.rate_ingress ? rate_charge(skb, p, 0) : 0;
+		if (!reason && p->reply)
+			reason = reply_untranslate(skb, p, f);
+		return finish(skb, h, reason ? -reason : deliver(p, h->container.ifindex));
+	}
+	if (h->container.rate_egress && p->peer_kind != PEER_WORLD) { /* else to_outside knows whether it may wait */
+		reason = rate_charge(skb, p, 0);
+		if (reason)
+			return drop(skb, p, reason);
+	}
+	if (p->peer_kind == PEER_CONTAINER && !(f->flags & FLOW_HAIRPIN && p->reply))
+		return relay(skb, h);
+	return finish(skb, h, to_outside(skb, h, f));
+}
+
+/* SHARED_ONWARD */
+SEC("tc")
+int shared_onward(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+
+	return h ? onward(skb, h, flow_in_hand(h)) : TC_ACT_SHOT;
+}
+
+/* SHARED_OPEN: the first packet of a flow. */
+SEC("tc")
+int shared_open(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+	struct tuple key = {};
+	int side;
+
 	if (!h)
 		return TC_ACT_SHOT;
-	f = flow_in_hand(h);
-	reason = f ? reply_untranslate(skb, &h->packet, f) : DROP_FLOW_TABLE;
-	return finish(skb, h, reason ? -reason : deliver(&h->packet, h->container.ifindex));
+	side = flow_tuple(&h->packet, &key);
+	flow_enter(&key, &h->packet, &h->translation, side);
+	return onward(skb, h, flow_find(&key));
+}
+
+/* SHARED_DROP */
+SEC("tc")
+int shared_drop(struct __sk_buff *skb)
+{
+	struct hand *h = hand_open();
+
+	if (!h)
+		return TC_ACT_SHOT;
+	tell_judgement(skb, &h->packet, h->reason);
+	return drop(skb, &h->packet, h->reason);
 }
 
 /* SHARED_CLOSED: the container's labels are not known yet. */

@@ -10,6 +10,7 @@
 #include "lib/bytes.h"
 #include "map/socket_services.h"
 #include "step/frontend.h"
+#include "step/pace.h"
 
 volatile const __u64 NETNS_COOKIE; /* of the daemon's network namespace; sockets of others are left alone */
 
@@ -22,13 +23,6 @@ struct remote {
 	__u8 proto;
 	__u8 pad;
 };
-
-STEP int is_loopback(const struct ip *a)
-{
-	if (ip_is_v4(a))
-		return (a->w[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
-	return !(a->w[0] | a->w[1] | a->w[2]) && a->w[3] == bpf_htonl(1);
-}
 
 STEP int is_unspecified(const struct ip *a)
 {
@@ -95,96 +89,79 @@ STEP int to_frontend(struct bpf_sock_addr *ctx, struct remote *r)
 	return 1;
 }
 
-STEP void load4(struct bpf_sock_addr *ctx, struct remote *r)
+STEP void load(struct bpf_sock_addr *ctx, struct remote *r, int family)
 {
-	ip_from_v4(&r->addr, ctx->user_ip4);
+	if (family == 4) {
+		ip_from_v4(&r->addr, ctx->user_ip4);
+	} else {
+		r->addr.w[0] = ctx->user_ip6[0];
+		r->addr.w[1] = ctx->user_ip6[1];
+		r->addr.w[2] = ctx->user_ip6[2];
+		r->addr.w[3] = ctx->user_ip6[3];
+	}
 	r->port = ctx->user_port;
 	r->proto = ctx->protocol;
 	r->pad = 0;
 }
 
-STEP void load6(struct bpf_sock_addr *ctx, struct remote *r)
+STEP void store(struct bpf_sock_addr *ctx, const struct remote *r, int family)
 {
-	r->addr.w[0] = ctx->user_ip6[0];
-	r->addr.w[1] = ctx->user_ip6[1];
-	r->addr.w[2] = ctx->user_ip6[2];
-	r->addr.w[3] = ctx->user_ip6[3];
-	r->port = ctx->user_port;
-	r->proto = ctx->protocol;
-	r->pad = 0;
-}
-
-STEP void store4(struct bpf_sock_addr *ctx, const struct remote *r)
-{
-	ctx->user_ip4 = r->addr.w[3];
+	if (family == 4) {
+		ctx->user_ip4 = r->addr.w[3];
+	} else {
+		ctx->user_ip6[0] = r->addr.w[0];
+		ctx->user_ip6[1] = r->addr.w[1];
+		ctx->user_ip6[2] = r->addr.w[2];
+		ctx->user_ip6[3] = r->addr.w[3];
+	}
 	ctx->user_port = r->port;
 }
 
-STEP void store6(struct bpf_sock_addr *ctx, const struct remote *r)
+/* A destination, of a socket bound to an address (zero: none), becomes the backend of its frontend. */
+STEP int towards(struct bpf_sock_addr *ctx, int family, const struct ip *bound, int mapped)
 {
-	ctx->user_ip6[0] = r->addr.w[0];
-	ctx->user_ip6[1] = r->addr.w[1];
-	ctx->user_ip6[2] = r->addr.w[2];
-	ctx->user_ip6[3] = r->addr.w[3];
-	ctx->user_port = r->port;
+	struct remote r;
+
+	if (!is_ours(ctx))
+		return PROCEED;
+	load(ctx, &r, family);
+	if (!to_backend(ctx, &r, mapped))
+		return PROCEED;
+	if (is_loopback(bound)) {
+		bpf_set_retval(-EINVAL);
+		return REFUSE;
+	}
+	store(ctx, &r, family);
+	return PROCEED;
 }
 
-STEP int refuse(void)
+/* A backend that the process is told of becomes the frontend that it named. */
+STEP int from(struct bpf_sock_addr *ctx, int family)
 {
-	bpf_set_retval(-EINVAL);
-	return REFUSE;
+	struct remote r;
+
+	if (!is_ours(ctx))
+		return PROCEED;
+	load(ctx, &r, family);
+	if (to_frontend(ctx, &r))
+		store(ctx, &r, family);
+	return PROCEED;
 }
 
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
-	struct remote r;
+	struct ip unknown = {};
 
-	if (!is_ours(ctx))
-		return PROCEED;
-	load4(ctx, &r);
-	if (to_backend(ctx, &r, 0))
-		store4(ctx, &r);
-	return PROCEED;
+	return towards(ctx, 4, &unknown, 0);
 }
 
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct remote r;
+	struct ip unknown = {};
 
-	if (!is_ours(ctx))
-		return PROCEED;
-	load4(ctx, &r);
-	if (to_backend(ctx, &r, 0))
-		store4(ctx, &r);
-	return PROCEED;
-}
-
-SEC("cgroup/recvmsg4")
-int recvmsg4(struct bpf_sock_addr *ctx)
-{
-	struct remote r;
-
-	if (!is_ours(ctx))
-		return PROCEED;
-	load4(ctx, &r);
-	if (to_frontend(ctx, &r))
-		store4(ctx, &r);
-	return PROCEED;
-}
-
-SEC("cgroup/getpeername4")
-int getpeername4(struct bpf_sock_addr *ctx)
-{
-	struct remote r;
-
-	if (!is_ours(ctx))
-		return PROCEED;
-	load4(ctx, &r);
-	if (to_frontend(ctx, &r))
-		store4(ctx, &r);
-	return PROCEED;
+	return towards(ctx, 4, &unknown, 0);
 }
 
 /* A frontend of IPv6 with a backend of IPv4 is reached by the v4-mapped address; sockets that are IPv6 only get
@@ -193,72 +170,68 @@ SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct remote r;
-	struct ip bound;
+	struct ip bound = {};
 
-	if (!is_ours(ctx))
-		return PROCEED;
-	load6(ctx, &r);
-	if (!to_backend(ctx, &r, 1))
-		return PROCEED;
 	if (sk) {
 		bound.w[0] = sk->src_ip6[0];
 		bound.w[1] = sk->src_ip6[1];
 		bound.w[2] = sk->src_ip6[2];
 		bound.w[3] = sk->src_ip6[3];
-		if (is_loopback(&bound))
-			return refuse();
 	}
-	store6(ctx, &r);
-	return PROCEED;
+	return towards(ctx, 6, &bound, 1);
 }
 
 /* Unlike connect, the kernel cannot send a datagram of an IPv6 destination to a v4-mapped one: it is left alone. */
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *ctx)
 {
-	struct remote r;
 	struct ip bound;
 
-	if (!is_ours(ctx))
-		return PROCEED;
-	load6(ctx, &r);
-	if (!to_backend(ctx, &r, 0))
-		return PROCEED;
 	bound.w[0] = ctx->msg_src_ip6[0];
 	bound.w[1] = ctx->msg_src_ip6[1];
 	bound.w[2] = ctx->msg_src_ip6[2];
 	bound.w[3] = ctx->msg_src_ip6[3];
-	if (is_loopback(&bound))
-		return refuse();
-	store6(ctx, &r);
-	return PROCEED;
+	return towards(ctx, 6, &bound, 0);
+}
+
+SEC("cgroup/recvmsg4")
+int recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return from(ctx, 4);
 }
 
 SEC("cgroup/recvmsg6")
 int recvmsg6(struct bpf_sock_addr *ctx)
 {
-	struct remote r;
+	return from(ctx, 6);
+}
 
-	if (!is_ours(ctx))
-		return PROCEED;
-	load6(ctx, &r);
-	if (to_frontend(ctx, &r))
-		store6(ctx, &r);
-	return PROCEED;
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *ctx)
+{
+	return from(ctx, 4);
 }
 
 SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
-	struct remote r;
+	return from(ctx, 6);
+}
 
-	if (!is_ours(ctx))
-		return PROCEED;
-	load6(ctx, &r);
-	if (to_frontend(ctx, &r))
-		store6(ctx, &r);
-	return PROCEED;
+/* Sockets of all namespaces: containers' and, for what they send to containers, the host's. */
+SEC("sockops")
+int pace(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		pace_begin(ctx);
+		break;
+	case BPF_SOCK_OPS_RETRANS_CB:
+	case BPF_SOCK_OPS_RTT_CB:
+		pace_socket(ctx);
+	}
+	return 1;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

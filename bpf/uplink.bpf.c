@@ -74,21 +74,14 @@ int from_uplink(struct __sk_buff *skb)
 		reason = publish(&p, &d);
 	if (!reason && !d.found && !routed(&p, &d))
 		return LEAVE;
-	if (!reason && is_ours(&p.src)) /* 4 */
+	if (!reason && !d.tracked && is_ours(&p.src)) /* 4 */
 		reason = DROP_SPOOFED_UPLINK;
 	if (!reason && !p.icmp_error && d.nat) { /* 5 */
-		reason = publish_flow(skb, &p, &d);
+		reason = d.tracked ? 0 : publish_flow(skb, &p, &d);
 		if (!reason)
 			reason = rewrite(skb, &p, END_DESTINATION, &d.addr, d.port);
 	}
 	if (reason)
 		return drop(skb, &p, reason);
 	return enter(skb, &p, &d);
-}
-
-/* What leaves needs nothing: it keeps the hook, so that a later version needs no new attachment. */
-SEC("tc")
-int to_uplink(struct __sk_buff *skb)
-{
-	return LEAVE;
 }

@@ -27,7 +27,11 @@ func (s testSockets) Sockets(cookie uint64) (map[string]*ebpf.Program, error) {
 	}
 	loaded := map[string]*ebpf.Program{}
 	for _, name := range s.names {
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupSockAddr, AttachType: socketHooks[name], License: "GPL",
+		kind := ebpf.CGroupSockAddr
+		if socketHooks[name] == ebpf.AttachCGroupSockOps {
+			kind = ebpf.SockOps
+		}
+		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: kind, AttachType: socketHooks[name], License: "GPL",
 			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}})
 		if err != nil {
 			return nil, err

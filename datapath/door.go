@@ -96,6 +96,18 @@ func (k hooks) update(pin string, ifindex int, p *ebpf.Program) error {
 	return errNoLink
 }
 
+// detach takes the program from a hook of a device. One that is not there is no error.
+func (k hooks) detach(name string, ifindex int, d link.Direction) error {
+	if k.clsact {
+		return k.unfilterAt(ifindex, d)
+	}
+	err := os.Remove(filepath.Join(k.dir, name, hookPins[d]))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove pinned link: %w", err)
+	}
+	return nil
+}
+
 // unpin lets go of the links of a name. A device that still exists loses its programs.
 func (k hooks) unpin(name string) error {
 	if err := os.RemoveAll(filepath.Join(k.dir, name)); err != nil {
@@ -115,18 +127,22 @@ func (k hooks) settle(name string, ifindex int) error {
 // unfilter removes this daemon's clsact filters from a device.
 func (k hooks) unfilter(ifindex int) error {
 	for d := range hookPins {
-		_, err := k.host.FilterProgram(ifindex, d)
-		if errors.Is(err, link.ErrNotFound) {
-			continue
-		}
-		if err == nil {
-			err = k.host.DeleteFilter(ifindex, d)
-		}
-		if err != nil {
+		if err := k.unfilterAt(ifindex, d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (k hooks) unfilterAt(ifindex int, d link.Direction) error {
+	_, err := k.host.FilterProgram(ifindex, d)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = k.host.DeleteFilter(ifindex, d)
+	}
+	return err
 }
 
 // names returns the names that have pins.

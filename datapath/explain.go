@@ -42,7 +42,7 @@ type Answer struct {
 	Rule, PublishRule uint16
 	// Published says that the list of published ports was asked: the direction's policy allowed the connection.
 	Published    bool
-	Enforcement  Enforcement
+	Enforcement  policy.Enforcement
 	Class        policy.Class // of the peer
 	PeerIdentity uint32
 	Revision     uint32
@@ -55,7 +55,7 @@ func (a Answer) Passes() bool {
 	switch {
 	case a.Reason == abi.DropNone:
 		return true
-	case a.Enforcement == Enforce:
+	case a.Enforcement == policy.Enforce:
 		return false
 	case a.Reason == abi.DropPublishDenied:
 		return true
@@ -195,7 +195,7 @@ func askProgram(program *ebpf.Program, q Question, own end, peer *abi.Endpoint) 
 	a := Answer{
 		Reason: abi.DropReason(out.CB[1]), Rule: uint16(out.CB[2]), PublishRule: uint16(out.CB[2] >> 16),
 		Published:   out.CB[0]>>24 == abi.PolicyPublish,
-		Enforcement: Enforcement(out.CB[0]), Class: policy.Class(out.CB[0] >> 16), Revision: out.CB[3], PeerIdentity: out.CB[4],
+		Enforcement: policy.Enforcement(out.CB[0]), Class: policy.Class(out.CB[0] >> 16), Revision: out.CB[3], PeerIdentity: out.CB[4],
 	}
 	a.separated = q.Direction == policy.Ingress && a.Class == policy.ClassOther
 	return a, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-net/sluice/datapath/compile"
 	"github.com/sluice-net/sluice/datapath/obj"
 	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // The names of the arrays whose slots hold the containers' programs.
@@ -138,7 +139,7 @@ func (l *Loader) Replace(ctx context.Context, p Program) error {
 	if err := l.checkSlot(p.Slot); err != nil {
 		return err
 	}
-	if p.Revision == 0 || p.Revision >= abi.JudgedAudit {
+	if p.Revision == 0 || p.Revision >= abi.RevisionAudited {
 		return fmt.Errorf("replace programs of slot %d: revision %d: %w", p.Slot, p.Revision, ErrRevision)
 	}
 	lock := &l.slots[p.Slot%uint32(len(l.slots))]
@@ -150,7 +151,10 @@ func (l *Loader) Replace(ctx context.Context, p Program) error {
 	}
 	defer egress.Close()
 	defer ingress.Close()
-	if err := l.write(p.Slot, egress, ingress); err != nil {
+	if err = l.limit(p.Slot, p.EgressRate, p.IngressRate); err == nil {
+		err = l.write(p.Slot, egress, ingress)
+	}
+	if err != nil {
 		l.tables.release(use)
 		return fmt.Errorf("replace programs of slot %d: %w", p.Slot, err)
 	}
@@ -216,7 +220,7 @@ func (l *Loader) Clear(slot uint32) error {
 		}
 	}
 	l.tables.occupy(slot, nil)
-	return nil
+	return l.limit(slot, policy.Rate{}, policy.Rate{})
 }
 
 func (l *Loader) checkSlot(slot uint32) error {

@@ -20,17 +20,22 @@ func (l *Loader) Doors(slot uint32) (from, to *ebpf.Program, err error) {
 	return from, to, nil
 }
 
-// Uplink loads the two programs of the devices that lead to other hosts: from runs on what comes in, to on what goes
-// out. They serve every uplink. The caller attaches and closes them.
-func (l *Loader) Uplink() (from, to *ebpf.Program, err error) {
-	from, to, err = l.uplink.pair("from_uplink", "to_uplink", map[string][]byte{
+// Uplink loads the program of the devices that lead to other hosts, which runs on what comes in. It serves every uplink.
+// The caller attaches and closes it.
+func (l *Loader) Uplink() (*ebpf.Program, error) {
+	constants, err := l.uplink.constants(map[string][]byte{
 		"MASQUERADE_PORT_MIN": u16(l.opts.MasqueradePorts[0]),
 		"MASQUERADE_PORT_MAX": u16(l.opts.MasqueradePorts[1]),
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("load uplink programs: %w", err)
+		return nil, fmt.Errorf("load uplink program: %w", err)
 	}
-	return from, to, nil
+	defer constants.Close()
+	p, err := l.uplink.load("from_uplink", constants, nil)
+	if err != nil {
+		return nil, fmt.Errorf("load uplink program: %w", err)
+	}
+	return p, nil
 }
 
 // Sockets loads the cgroup programs, by name, for the network namespace with this cookie. The caller attaches and closes

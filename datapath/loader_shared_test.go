@@ -96,6 +96,8 @@ func TestPrivilegedSharedVersions(t *testing.T) {
 	if pins := sharedPins(t, dir); len(pins) != 2 {
 		t.Fatalf("pinned: %v, want two versions", pins)
 	}
+	wantLoaded(t, same, map[uint32]string{1: sample(1).Fingerprint(), 2: closed.Fingerprint()})
+	wantLoaded(t, next, map[uint32]string{1: Mixed, 2: Mixed}) // so that no daemon adopts them
 	for i, slot := range []uint32{1, 2} {
 		if err := next.Prune(all); err != nil {
 			t.Fatal(err)
@@ -117,5 +119,6 @@ func TestPrivilegedSharedVersions(t *testing.T) {
 	if pins := sharedPins(t, dir); len(pins) != 1 || !strings.HasSuffix(pins[0], next.maps.version) {
 		t.Errorf("pinned: %v, want the version %s alone", pins, next.maps.version)
 	}
+	wantLoaded(t, next, map[uint32]string{1: sample(1).Fingerprint(), 2: sample(2).Fingerprint()})
 	sharedIDs(t, next)
 }

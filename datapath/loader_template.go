@@ -28,6 +28,7 @@ type variable struct{ offset, size uint32 }
 // blueprint is one program of a template.
 type blueprint struct {
 	spec      ebpf.ProgramSpec
+	lines     []fmt.Stringer  // the source line of each instruction; nil: none
 	constants []int           // instructions that load the address of a constant
 	functions map[string]span // by name, within spec.Instructions
 }
@@ -74,11 +75,15 @@ func readTemplate(name string, object []byte, maps *sharedMaps) (*template, erro
 func newBlueprint(p *ebpf.ProgramSpec, maps map[string]*ebpf.Map) (*blueprint, error) {
 	b := &blueprint{spec: *p, functions: map[string]span{}}
 	insns := b.spec.Instructions
+	b.lines = make([]fmt.Stringer, len(insns))
 	var starts []int
 	for i := range insns {
 		in := &insns[i]
+		b.lines[i] = in.Source()
 		if btf.FuncMetadata(in) != nil {
 			starts = append(starts, i)
+		} else {
+			*in = in.WithSource(nil)
 		}
 		switch ref := in.Reference(); {
 		case !in.IsLoadFromMap() || ref == "":
@@ -141,29 +146,42 @@ func frozenMap(name string, data []byte) (*ebpf.Map, error) {
 	return m, nil
 }
 
-// load loads a program with its constants and with the functions named in tables replaced by compiled policies.
+// load loads a program with its constants and with the functions named in tables replaced by compiled policies. The kernel
+// gets source lines only if it refuses the program, for its log: they are a fifth of what a load costs.
 func (t *template) load(name string, constants *ebpf.Map, tables map[string]*table) (*ebpf.Program, error) {
 	b := t.programs[name]
 	if b == nil {
 		return nil, t.lacks("program " + name)
 	}
-	insns := slices.Clone(b.spec.Instructions)
-	for _, i := range b.constants {
-		if err := insns[i].AssociateMap(constants); err != nil {
-			return nil, fmt.Errorf("program %s: %w", name, err)
-		}
-	}
-	insns, err := b.splice(insns, tables)
+	p, err := b.load(constants, tables, false)
 	if err != nil {
-		return nil, fmt.Errorf("program %s: %w", name, err)
+		p, err = b.load(constants, tables, true)
 	}
-	spec := b.spec
-	spec.Instructions = insns
-	p, err := ebpf.NewProgram(&spec)
 	if err != nil {
 		return nil, fmt.Errorf("program %s: %w", name, refusal(err))
 	}
 	return p, nil
+}
+
+func (b *blueprint) load(constants *ebpf.Map, tables map[string]*table, lines bool) (*ebpf.Program, error) {
+	insns := slices.Clone(b.spec.Instructions)
+	if lines {
+		for i, line := range b.lines {
+			insns[i] = insns[i].WithSource(line)
+		}
+	}
+	for _, i := range b.constants {
+		if err := insns[i].AssociateMap(constants); err != nil {
+			return nil, err
+		}
+	}
+	insns, err := b.splice(insns, tables)
+	if err != nil {
+		return nil, err
+	}
+	spec := b.spec
+	spec.Instructions = insns
+	return ebpf.NewProgram(&spec)
 }
 
 // splice puts the compiled tables in the place of the functions of their names. A program that does not call such a

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/internal/testutil"
+	"github.com/sluice-net/sluice/policy"
 )
 
 func mustReplace(t testing.TB, l *Loader, p Program) {
@@ -182,7 +183,8 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 			mustReplace(t, l, p)
 			egress, ingress := inSlot(t, l, egressSlots, 3), inSlot(t, l, ingressSlots, 3)
 			insns := l.container.programs[broken].spec.Instructions
-			insns[1] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
+			first := slices.IndexFunc(insns, func(in asm.Instruction) bool { return !in.IsLoadFromMap() && in.Symbol() == "" })
+			insns[first] = asm.LoadMem(asm.R5, asm.R1, 30000, asm.Word) // far behind a packet's context
 			next := p
 			next.Revision++
 			next.Egress = tableOf(4000)
@@ -210,7 +212,7 @@ func TestPrivilegedRefusedProgram(t *testing.T) {
 func TestPrivilegedRevisionRange(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
-	for _, revision := range []uint32{0, abi.JudgedAudit, 1 << 31} {
+	for _, revision := range []uint32{0, abi.RevisionAudited, 1 << 31} {
 		p := sample(1)
 		p.Revision = revision
 		if err := l.Replace(context.Background(), p); !errors.Is(err, ErrRevision) {
@@ -218,7 +220,7 @@ func TestPrivilegedRevisionRange(t *testing.T) {
 		}
 	}
 	p := sample(1)
-	p.Revision, p.Publish, p.Enforcement = abi.JudgedAudit-1, tableOf(3), Learn
+	p.Revision, p.Publish, p.Enforcement = abi.RevisionAudited-1, tableOf(3), policy.Learn
 	mustReplace(t, l, p)
 }
 
@@ -422,12 +424,11 @@ func TestPrivilegedDoorPrograms(t *testing.T) {
 func TestPrivilegedHooks(t *testing.T) {
 	testutil.Privileged(t)
 	l := openLoader(t, pinDir(t))
-	from, to, err := l.Uplink()
+	uplink, err := l.Uplink()
 	if err != nil {
 		t.Fatal(err)
 	}
-	from.Close()
-	to.Close()
+	uplink.Close()
 	sockets, err := l.Sockets(1)
 	if err != nil {
 		t.Fatal(err)
@@ -465,8 +466,12 @@ func TestFingerprint(t *testing.T) {
 		"egress 0":   func(p *Program) { p.Egress = tableOf(0) },
 		"ingress":    func(p *Program) { p.Ingress = tableOf(1) },
 		"publish":    func(p *Program) { p.Publish = tableOf(1) },
-		"audit":      func(p *Program) { p.Enforcement = Audit },
-		"learn":      func(p *Program) { p.Enforcement = Learn },
+		"audit":      func(p *Program) { p.Enforcement = policy.Audit },
+		"learn":      func(p *Program) { p.Enforcement = policy.Learn },
+		"sends":      func(p *Program) { p.EgressRate.BitsPerSecond = 1e6 },
+		"send burst": func(p *Program) { p.EgressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
+		"is sent":    func(p *Program) { p.IngressRate.BitsPerSecond = 1e6 },
+		"sent burst": func(p *Program) { p.IngressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
 	}
 	for name, change := range changes {
 		p := sample(1)
@@ -479,6 +484,15 @@ func TestFingerprint(t *testing.T) {
 	}
 	if f := base.Fingerprint(); len(f) != 2*fingerprintSize || f == Mixed {
 		t.Errorf("fingerprint %q", f)
+	}
+}
+
+// Package policy does not know the kernel, so its numbers are compared here.
+func TestEnforcementNumbers(t *testing.T) {
+	for e, want := range map[policy.Enforcement]uint32{policy.Enforce: abi.Enforce, policy.Audit: abi.Audit, policy.Learn: abi.Learn} {
+		if uint32(e) != want {
+			t.Errorf("%s is %d, in the programs %d", e, e, want)
+		}
 	}
 }
 

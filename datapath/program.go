@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -28,22 +27,12 @@ type Program struct {
 	// Publish says who may reach the container by its published ports, by protocol and the host's port, besides Ingress; nil:
 	// whoever Ingress admits.
 	Publish *policy.Table
-	// Enforcement says what becomes of what the tables deny.
+	// Enforcement says what becomes of connections that these tables deny. Under audit and learn they are let through and told; a
+	// program that enforces asks again about them. That containers of other networks need a rule holds in any case.
 	Enforcement policy.Enforcement
-	// EgressRate limits what the container sends, IngressRate what it receives.
+	// EgressRate and IngressRate limit what the container sends and is sent; zero: no limit.
 	EgressRate, IngressRate policy.Rate
 }
-
-// Enforcement is what becomes of a connection that a policy denies.
-type Enforcement = policy.Enforcement
-
-// The ways to enforce. Under Audit and Learn connections that a policy denies are let through and told; a program that
-// enforces asks again about them. That containers of other networks need a rule holds in any case.
-const (
-	Enforce Enforcement = abi.Enforce
-	Audit   Enforcement = abi.Audit // tell what enforcing would drop
-	Learn   Enforcement = abi.Learn // likewise, and tell every connection that is judged
-)
 
 // Address is what the map endpoints knows of one address.
 type Address struct {

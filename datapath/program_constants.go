@@ -66,6 +66,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FEATURE_POLICY_EGRESS":  flag(p.Egress != nil && !p.Closed),
 		"FEATURE_POLICY_INGRESS": flag(p.Ingress != nil && !p.Closed),
 		"FEATURE_POLICY_PUBLISH": flag(p.Publish != nil && !p.Closed),
+		"FEATURE_RATE_EGRESS":    flag(p.EgressRate.BitsPerSecond != 0 && !p.Closed),
+		"FEATURE_RATE_INGRESS":   flag(p.IngressRate.BitsPerSecond != 0 && !p.Closed),
 		"VERSION":                u32(version),
 		"FINGERPRINT":            p.fingerprint(),
 	}
@@ -74,8 +76,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 
 // judgement is what flows remember of what p's policies allow.
 func (p Program) judgement() uint32 {
-	if p.Enforcement == Learn {
-		return p.Revision | abi.JudgedLearn
+	if p.Enforcement == policy.Learn {
+		return p.Revision | abi.RevisionLearned
 	}
 	return p.Revision
 }

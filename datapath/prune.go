@@ -10,8 +10,9 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Mixed is what Loaded says of a slot whose two programs were made from different Programs, or by something else: a
-// replacement was cut short. It is no Program's fingerprint.
+// Mixed is what Loaded says of a slot whose programs must be made anew: the two were made from different Programs, since
+// a replacement was cut short, or by something else, or they lead to shared programs of another version, such as those
+// for another range of masquerade ports. It is no Program's fingerprint.
 const Mixed = "mixed"
 
 // Loaded returns the fingerprint of what runs in every slot that is not empty. It reads the kernel: the constants of the
@@ -52,15 +53,20 @@ func (l *Loader) fingerprintIn(array string, slot uint32) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read program in slot %d of %s: %w", slot, array, err)
 	}
-	v, ok := l.container.vars["FINGERPRINT"]
-	if !ok || int(v.offset+v.size) > len(constants) {
-		return Mixed, nil // made by a version with other constants
-	}
-	print := constants[v.offset : v.offset+v.size]
-	if bytes.Count(print, []byte{0}) == len(print) {
+	print, version := l.container.read("FINGERPRINT", constants), l.container.read("VERSION", constants)
+	if bytes.Count(print, []byte{0}) == len(print) || !bytes.Equal(version, u32(l.version)) {
 		return Mixed, nil
 	}
 	return hex.EncodeToString(print), nil
+}
+
+// read returns the value of a constant; nil if constants are those of an object that lacks it.
+func (t *template) read(name string, constants []byte) []byte {
+	v, ok := t.vars[name]
+	if !ok || int(v.offset+v.size) > len(constants) {
+		return nil
+	}
+	return constants[v.offset : v.offset+v.size]
 }
 
 // constantsOf reads the constants of a loaded program; nil if it has none.

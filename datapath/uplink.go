@@ -26,12 +26,25 @@ type Uplink struct {
 	MTU   int
 	// NoEthernet: its frames have no Ethernet header.
 	NoEthernet bool
+	// Paces: its queues (fq) keep a packet until its departure time.
+	Paces bool
 }
 
-// UplinkPrograms makes the programs of uplinks (implemented by Loader).
+// fields are what the log says of an uplink: addresses that it lacks are left away.
+func (u Uplink) fields() logrus.Fields {
+	fields := logrus.Fields{"device": u.Name, "mtu": u.MTU}
+	for name, a := range map[string]netip.Addr{"ipv4": u.Addr4, "ipv6": u.Addr6} {
+		if a.IsValid() {
+			fields[name] = a.String()
+		}
+	}
+	return fields
+}
+
+// UplinkPrograms makes the program of uplinks (implemented by Loader).
 type UplinkPrograms interface {
-	// Uplink returns the two programs that every uplink gets, which the caller closes.
-	Uplink() (from, to *ebpf.Program, err error)
+	// Uplink returns the program that every uplink gets, which the caller closes.
+	Uplink() (*ebpf.Program, error)
 }
 
 // UplinkTable is the map uplinks, by ifindex.
@@ -76,7 +89,7 @@ type Uplinks struct {
 	hooks     hooks
 	table     UplinkTable
 	addresses HostAddresses
-	from, to  *ebpf.Program
+	program   *ebpf.Program
 
 	mu      sync.Mutex
 	current map[int]Uplink
@@ -91,19 +104,19 @@ type Uplinks struct {
 	done    sync.WaitGroup
 }
 
-// FollowUplinks brings programs and maps up to date and then keeps them so, until Close. Links that a former daemon
-// pinned are kept, with the new programs: no packet is missed.
+// FollowUplinks brings the programs and maps up to date and then keeps them so, until Close. Links that a former daemon
+// pinned are kept, with the new program: no packet is missed.
 func FollowUplinks(cfg UplinksConfig, programs UplinkPrograms, table UplinkTable, addresses HostAddresses) (*Uplinks, error) {
 	host, err := link.Open(cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("follow uplinks: %w", err)
 	}
-	from, to, err := programs.Uplink()
+	program, err := programs.Uplink()
 	if err != nil {
 		host.Close()
 		return nil, fmt.Errorf("follow uplinks: %w", err)
 	}
-	u := &Uplinks{cfg: cfg, table: table, addresses: addresses, from: from, to: to, changed: make(chan struct{}, 1),
+	u := &Uplinks{cfg: cfg, table: table, addresses: addresses, program: program, changed: make(chan struct{}, 1),
 		hooks: hooks{host: host, dir: filepath.Join(cfg.PinDir, "uplinks"), clsact: cfg.Clsact || !haveTCX()}}
 	ctx, cancel := context.WithCancel(context.Background())
 	u.stop = cancel
@@ -123,8 +136,7 @@ func FollowUplinks(cfg UplinksConfig, programs UplinkPrograms, table UplinkTable
 func (u *Uplinks) Close() {
 	u.stop()
 	u.done.Wait()
-	u.from.Close()
-	u.to.Close()
+	u.program.Close()
 	u.hooks.host.Close()
 }
 
@@ -217,7 +229,7 @@ func (u *Uplinks) sync() error {
 	want := map[int]Uplink{}
 	for _, l := range n.Uplinks() {
 		want[l.Ifindex] = Uplink{Name: l.Name, Addr4: l.Addr4, Addr6: l.Addr6, MTU: l.MTU,
-			NoEthernet: l.NoEthernet}
+			NoEthernet: l.NoEthernet, Paces: l.Paces}
 	}
 	// The maps first: the programs of a new uplink find themselves in them.
 	err = errors.Join(u.syncAddresses(n.HostAddrs()), u.syncTable(want), u.detachOthers(n, want))
@@ -236,8 +248,7 @@ func (u *Uplinks) note(now map[int]Uplink, err error) error {
 	}
 	for _, ifindex := range sortedKeys(now) {
 		if old, ok := u.current[ifindex]; !ok || old != now[ifindex] {
-			u.cfg.Log.WithFields(logrus.Fields{"device": now[ifindex].Name, "ipv4": now[ifindex].Addr4,
-				"ipv6": now[ifindex].Addr6, "mtu": now[ifindex].MTU}).Info("uplink")
+			u.cfg.Log.WithFields(now[ifindex].fields()).Info("uplink")
 		}
 	}
 	for _, ifindex := range sortedKeys(u.current) {
@@ -249,16 +260,19 @@ func (u *Uplinks) note(now map[int]Uplink, err error) error {
 	return err
 }
 
-// attach gives a device the programs. One that disappeared meanwhile is no error: the next look sees it.
+// attach gives a device the program, and takes the other one away that older versions had for what leaves. A device that
+// disappeared meanwhile is no error: the next look sees it.
 func (u *Uplinks) attach(ifindex int) error {
 	name := strconv.Itoa(ifindex)
-	for d, p := range map[link.Direction]*ebpf.Program{link.Ingress: u.from, link.Egress: u.to} {
-		if err := u.hooks.attach(name, ifindex, d, p); err != nil {
-			if !u.hooks.host.Has(ifindex) {
-				return nil
-			}
-			return err
+	err := u.hooks.attach(name, ifindex, link.Ingress, u.program)
+	if err == nil {
+		err = u.hooks.detach(name, ifindex, link.Egress)
+	}
+	if err != nil {
+		if !u.hooks.host.Has(ifindex) {
+			return nil
 		}
+		return err
 	}
 	return u.hooks.settle(name, ifindex)
 }

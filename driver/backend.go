@@ -11,7 +11,7 @@ import (
 // Docker sends no network's name and no labels, and replays nothing when it restarts: what is kept must be durable.
 type Networks interface {
 	// CreateNetwork makes a network durable. The same request again succeeds.
-	CreateNetwork(ctx context.Context, r NetworkRequest) error
+	CreateNetwork(ctx context.Context, r endpoint.NetworkRequest) error
 	// DeleteNetwork forgets it; an unknown network succeeds. Its pools are already released.
 	DeleteNetwork(ctx context.Context, networkID string) error
 }
@@ -21,10 +21,10 @@ type Networks interface {
 type Endpoints interface {
 	// CreateEndpoint makes an endpoint; a failure leaves nothing behind, since Docker sends no DeleteEndpoint for it.
 	// The same request again gives the same answer.
-	CreateEndpoint(ctx context.Context, r EndpointRequest) (EndpointAnswer, error)
+	CreateEndpoint(ctx context.Context, r endpoint.EndpointRequest) (endpoint.EndpointAnswer, error)
 	// Join gives the interface that Docker moves into the container's namespace. After a failure Docker calls Leave
 	// and DeleteEndpoint.
-	Join(ctx context.Context, r JoinRequest) (JoinAnswer, error)
+	Join(ctx context.Context, r endpoint.JoinRequest) (endpoint.JoinAnswer, error)
 	// Leave may come twice, and for unknown endpoints: both succeed.
 	Leave(ctx context.Context, networkID, endpointID string) error
 	// DeleteEndpoint may come for unknown endpoints, and after the interface is gone: both succeed.
@@ -38,31 +38,7 @@ type Endpoints interface {
 type Ports interface {
 	// Program publishes r.Ports. It may be repeated without a Revoke, and come for two endpoints of one sandbox with
 	// the same ports. It may be the only call that carries the ports' final form.
-	Program(ctx context.Context, r PortsRequest) error
+	Program(ctx context.Context, r endpoint.PortsRequest) error
 	// Revoke withdraws them; it is not guaranteed to come: Leave withdraws as well. Unknown endpoints succeed.
 	Revoke(ctx context.Context, networkID, endpointID string) error
 }
-
-// The requests and answers are the use-cases' own types.
-type (
-	NetworkRequest  = endpoint.NetworkRequest
-	Subnet          = endpoint.Subnet
-	NetworkOptions  = endpoint.NetworkOptions
-	EndpointRequest = endpoint.EndpointRequest
-	EndpointAnswer  = endpoint.EndpointAnswer
-	ExposedPort     = endpoint.ExposedPort
-	JoinRequest     = endpoint.JoinRequest
-	JoinAnswer      = endpoint.JoinAnswer
-	StaticRoute     = endpoint.StaticRoute
-	PortsRequest    = endpoint.PortsRequest
-)
-
-// The values of the option sluice.policy.
-const (
-	PolicyDefault = endpoint.PolicyDefault
-	PolicyAlways  = endpoint.PolicyAlways
-	PolicyNever   = endpoint.PolicyNever
-)
-
-// Policy says when a network's containers are closed.
-type Policy = endpoint.Mode

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/sluice-net/sluice/endpoint"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/store"
 )
@@ -22,12 +23,12 @@ import (
 type backends struct {
 	mu       sync.Mutex
 	calls    []string
-	fail     error                                      // of every call
-	networks map[string]NetworkRequest                  // by id
-	link     func(JoinRequest) (name string, err error) // makes a real interface; nil: none
+	fail     error                                               // of every call
+	networks map[string]endpoint.NetworkRequest                  // by id
+	link     func(endpoint.JoinRequest) (name string, err error) // makes a real interface; nil: none
 }
 
-func newBackends() *backends { return &backends{networks: map[string]NetworkRequest{}} }
+func newBackends() *backends { return &backends{networks: map[string]endpoint.NetworkRequest{}} }
 
 func (b *backends) note(format string, args ...any) error {
 	b.mu.Lock()
@@ -36,7 +37,7 @@ func (b *backends) note(format string, args ...any) error {
 	return b.fail
 }
 
-func (b *backends) CreateNetwork(_ context.Context, r NetworkRequest) error {
+func (b *backends) CreateNetwork(_ context.Context, r endpoint.NetworkRequest) error {
 	b.networks[r.ID] = r
 	return b.note("CreateNetwork %+v", r)
 }
@@ -45,15 +46,15 @@ func (b *backends) DeleteNetwork(_ context.Context, id string) error {
 	return b.note("DeleteNetwork %s", id)
 }
 
-func (b *backends) CreateEndpoint(_ context.Context, r EndpointRequest) (a EndpointAnswer, err error) {
+func (b *backends) CreateEndpoint(_ context.Context, r endpoint.EndpointRequest) (a endpoint.EndpointAnswer, err error) {
 	if r.MAC == nil {
 		a.MAC = []byte{2, 0, 0, 0, 0, 1}
 	}
 	return a, b.note("CreateEndpoint %+v", r)
 }
 
-func (b *backends) Join(_ context.Context, r JoinRequest) (JoinAnswer, error) {
-	a := JoinAnswer{SrcName: "src0", DstPrefix: "eth"}
+func (b *backends) Join(_ context.Context, r endpoint.JoinRequest) (endpoint.JoinAnswer, error) {
+	a := endpoint.JoinAnswer{SrcName: "src0", DstPrefix: "eth"}
 	n := b.networks[r.NetworkID]
 	if !n.Internal && len(n.IPv4) > 0 {
 		a.Gateway = n.IPv4[0].Gateway
@@ -83,7 +84,9 @@ func (b *backends) OperInfo(_ context.Context, network, id string) (map[string]s
 	return map[string]string{}, b.note("OperInfo %s %s", network, id)
 }
 
-func (b *backends) Program(_ context.Context, r PortsRequest) error { return b.note("Program %+v", r) }
+func (b *backends) Program(_ context.Context, r endpoint.PortsRequest) error {
+	return b.note("Program %+v", r)
+}
 
 func (b *backends) Revoke(_ context.Context, network, id string) error {
 	return b.note("Revoke %s %s", network, id)

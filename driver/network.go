@@ -114,7 +114,7 @@ func (s *Server) join(ctx context.Context, r *api.JoinRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.Endpoints.Join(ctx, JoinRequest{
+	answer, err := s.Endpoints.Join(ctx, endpoint.JoinRequest{
 		NetworkID: r.NetworkID, EndpointID: r.EndpointID, SandboxKey: r.SandboxKey, Exposed: exposed, Ports: ports,
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Server) join(ctx context.Context, r *api.JoinRequest) (any, error) {
 	return joinResponse(answer), nil
 }
 
-func joinResponse(a JoinAnswer) api.JoinResponse {
+func joinResponse(a endpoint.JoinAnswer) api.JoinResponse {
 	r := api.JoinResponse{
 		InterfaceName:         api.InterfaceName{SrcName: a.SrcName, DstPrefix: a.DstPrefix},
 		DisableGatewayService: a.DisableGatewayService,
@@ -160,7 +160,11 @@ func (s *Server) program(ctx context.Context, r *api.ProgramExternalConnectivity
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Ports.Program(ctx, PortsRequest{NetworkID: r.NetworkID, EndpointID: r.EndpointID, Ports: ports})
+	split, err := boolOption(r.Options, optionSplit)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.Ports.Program(ctx, endpoint.PortsRequest{NetworkID: r.NetworkID, EndpointID: r.EndpointID, Ports: ports, Split: split})
 }
 
 func (s *Server) revoke(ctx context.Context, r *api.RevokeExternalConnectivityRequest) (any, error) {
@@ -186,11 +190,11 @@ func checkIDs(ids ...string) error {
 }
 
 // networkRequest reads the request to make a network.
-func networkRequest(r *api.CreateNetworkRequest) (NetworkRequest, error) {
+func networkRequest(r *api.CreateNetworkRequest) (endpoint.NetworkRequest, error) {
 	if err := checkIDs(r.NetworkID); err != nil {
-		return NetworkRequest{}, err
+		return endpoint.NetworkRequest{}, err
 	}
-	out := NetworkRequest{ID: r.NetworkID}
+	out := endpoint.NetworkRequest{ID: r.NetworkID}
 	var err error
 	if out.Internal, err = boolOption(r.Options, optionInternal); err != nil {
 		return out, err
@@ -241,11 +245,11 @@ func subnets(data []*api.IPAMData, is4 bool) ([]endpoint.Subnet, error) {
 }
 
 // endpointRequest reads the request to make an endpoint.
-func endpointRequest(r *api.CreateEndpointRequest) (EndpointRequest, error) {
+func endpointRequest(r *api.CreateEndpointRequest) (endpoint.EndpointRequest, error) {
 	if err := checkIDs(r.NetworkID, r.EndpointID); err != nil {
-		return EndpointRequest{}, err
+		return endpoint.EndpointRequest{}, err
 	}
-	out := EndpointRequest{NetworkID: r.NetworkID, ID: r.EndpointID}
+	out := endpoint.EndpointRequest{NetworkID: r.NetworkID, ID: r.EndpointID}
 	var err error
 	if out.Options, err = endpointOptions(r.Options); err != nil {
 		return out, err

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-net/sluice/endpoint"
 	"github.com/sluice-net/sluice/service"
 )
 
@@ -20,6 +21,12 @@ const (
 	optionPorts    = "com.docker.network.portmap"
 	optionDNS      = "com.docker.network.endpoint.dnsservers"
 	dockerPrefix   = "com.docker.network."
+	// With engines from 28 on, true where one endpoint of the container is the way out for IPv4, another for IPv6.
+	optionSplit = "com.docker.network.driver.private.no_proxy_6to4"
+	// optionMTU is how Docker's own drivers call sluice.mtu, and many compose files.
+	optionMTU = "com.docker.network.driver.mtu"
+	// optionAdvertise begins the options that Docker obeys for every driver.
+	optionAdvertise = "com.docker.network.advertise_addr_"
 )
 
 // The bounds of sluice.mtu: 1280 is the least that IPv6 allows (RFC 8200, 5), 68 that IPv4 does (RFC 791).
@@ -31,7 +38,7 @@ const (
 // networkOption is one option of docker network create -o.
 type networkOption struct {
 	Key, Values, Default, Help string
-	set                        func(o *NetworkOptions, value string) bool
+	set                        func(o *endpoint.NetworkOptions, value string) bool
 }
 
 // networkOptions are all of them; docs/reference/network-options.md is generated from it.
@@ -41,38 +48,42 @@ var networkOptions = []networkOption{
 		"default: a direction is closed but for its rules once a rule selects the container; always: both directions are; never: rules are not enforced",
 		setPolicy},
 	{"sluice.masquerade", "true, false", "true", "whether containers leave the host by the uplink's address",
-		boolSetter(func(o *NetworkOptions) *bool { return &o.Masquerade })},
+		boolSetter(func(o *endpoint.NetworkOptions) *bool { return &o.Masquerade })},
 	{"sluice.isolate", "true, false", "false", "whether containers of the network need an ingress rule to be reached by each other",
-		boolSetter(func(o *NetworkOptions) *bool { return &o.Isolate })},
+		boolSetter(func(o *endpoint.NetworkOptions) *bool { return &o.Isolate })},
 }
 
-func setMTU(o *NetworkOptions, value string) bool {
+func setMTU(o *endpoint.NetworkOptions, value string) bool {
 	mtu, err := strconv.Atoi(value)
 	o.MTU = mtu
 	return err == nil && mtu >= minMTU && mtu <= maxMTU
 }
 
-func setPolicy(o *NetworkOptions, value string) bool {
-	o.Policy = Policy(value)
-	return slices.Contains([]Policy{PolicyDefault, PolicyAlways, PolicyNever}, o.Policy)
+func setPolicy(o *endpoint.NetworkOptions, value string) bool {
+	o.Policy = endpoint.Mode(value)
+	return slices.Contains([]endpoint.Mode{endpoint.PolicyDefault, endpoint.PolicyAlways, endpoint.PolicyNever}, o.Policy)
 }
 
-func boolSetter(field func(*NetworkOptions) *bool) func(*NetworkOptions, string) bool {
-	return func(o *NetworkOptions, value string) bool {
+func boolSetter(field func(*endpoint.NetworkOptions) *bool) func(*endpoint.NetworkOptions, string) bool {
+	return func(o *endpoint.NetworkOptions, value string) bool {
 		*field(o) = value == "true"
 		return value == "true" || value == "false"
 	}
 }
 
-// ParseNetworkOptions reads the options of docker network create -o. Docker's own (com.docker.network.*) are not ours
-// and pass; any other unknown one is refused.
-func ParseNetworkOptions(options map[string]string) (NetworkOptions, error) {
-	out := NetworkOptions{Policy: PolicyDefault, Masquerade: true}
+// ParseNetworkOptions reads the options of docker network create -o. An unknown one is refused, those of Docker's bridge
+// too: whoever forbids something by one must not believe that it is forbidden here.
+func ParseNetworkOptions(options map[string]string) (endpoint.NetworkOptions, error) {
+	out := endpoint.NetworkOptions{Policy: endpoint.PolicyDefault, Masquerade: true}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
-		if strings.HasPrefix(key, dockerPrefix) {
+		name := key
+		switch {
+		case strings.HasPrefix(key, optionAdvertise):
 			continue
+		case key == optionMTU:
+			name = "sluice.mtu"
 		}
-		i := slices.IndexFunc(networkOptions, func(o networkOption) bool { return o.Key == key })
+		i := slices.IndexFunc(networkOptions, func(o networkOption) bool { return o.Key == name })
 		if i < 0 {
 			return out, fmt.Errorf("unknown option %q%s; the options are %s", key, suggest(key), strings.Join(optionNames(), "; "))
 		}
@@ -139,16 +150,16 @@ func optionNames() []string {
 }
 
 // genericOptions reads the -o options out of Docker's.
-func genericOptions(options map[string]any) (NetworkOptions, error) {
+func genericOptions(options map[string]any) (endpoint.NetworkOptions, error) {
 	generic := map[string]string{}
 	values, ok := options[optionGeneric].(map[string]any)
 	if options[optionGeneric] != nil && !ok {
-		return NetworkOptions{}, fmt.Errorf("%w: option %s is no object", errRequest, optionGeneric)
+		return endpoint.NetworkOptions{}, fmt.Errorf("%w: option %s is no object", errRequest, optionGeneric)
 	}
 	for key, value := range values {
 		text, ok := value.(string)
 		if !ok {
-			return NetworkOptions{}, fmt.Errorf("%w: option %s is no text", errRequest, key)
+			return endpoint.NetworkOptions{}, fmt.Errorf("%w: option %s is no text", errRequest, key)
 		}
 		generic[key] = text
 	}
@@ -212,7 +223,7 @@ func boolOption(options map[string]any, key string) (bool, error) {
 }
 
 // portOptions reads the exposed and the published ports.
-func portOptions(options map[string]any) ([]ExposedPort, []service.Mapping, error) {
+func portOptions(options map[string]any) ([]endpoint.ExposedPort, []service.Mapping, error) {
 	var exposed []struct {
 		Proto service.Protocol
 		Port  uint16
@@ -228,9 +239,9 @@ func portOptions(options map[string]any) ([]ExposedPort, []service.Mapping, erro
 	if err := structured(options, optionPorts, &bindings); err != nil {
 		return nil, nil, err
 	}
-	var ports []ExposedPort
+	var ports []endpoint.ExposedPort
 	for _, e := range exposed {
-		ports = append(ports, ExposedPort{Proto: e.Proto, Port: e.Port})
+		ports = append(ports, endpoint.ExposedPort{Proto: e.Proto, Port: e.Port})
 	}
 	var mappings []service.Mapping
 	for _, b := range bindings {

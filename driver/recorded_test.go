@@ -23,6 +23,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/endpoint"
 )
 
 // To record anew: run the test binary in the namespaces of an engine's host with -record=FILE (a plugin socket
@@ -47,7 +49,7 @@ func TestRecordedRequests(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			b := newBackends()
-			b.link = func(r JoinRequest) (string, error) { return linkName(r.EndpointID), nil }
+			b.link = func(r endpoint.JoinRequest) (string, error) { return linkName(r.EndpointID), nil }
 			s := newServer(t, b)
 			raw, err := os.ReadFile(file)
 			if err != nil {
@@ -119,7 +121,7 @@ func recordRequests(file string) error {
 	return errors.Join(server.Close(), os.WriteFile(file, r.normalised(), 0o644))
 }
 
-func makeLink(r JoinRequest) (string, error) {
+func makeLink(r endpoint.JoinRequest) (string, error) {
 	name := linkName(r.EndpointID)
 	out, err := exec.Command("ip", "link", "add", name, "type", "veth", "peer", "name", "h"+name[1:]).CombinedOutput()
 	if err != nil {

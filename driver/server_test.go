@@ -22,7 +22,7 @@ func TestAnswers(t *testing.T) {
 		{"gateway check", "NetworkDriver.GwAllocCheck", `{"Options":{"com.docker.network.generic":{"sluice.mtu":"1400"}}}`,
 			`{"SkipIPv4":false,"SkipIPv6":false}`, ""},
 		{"network", "NetworkDriver.CreateNetwork",
-			`{"NetworkID":"n1","Options":{"com.docker.network.internal":true,"com.docker.network.enable_ipv6":true,"com.docker.network.generic":{"sluice.policy":"always","sluice.mtu":"1400","com.docker.network.bridge.name":"x"}},
+			`{"NetworkID":"n1","Options":{"com.docker.network.internal":true,"com.docker.network.enable_ipv6":true,"com.docker.network.generic":{"sluice.policy":"always","com.docker.network.driver.mtu":"1400","com.docker.network.advertise_addr_ms":"100"}},
 			"IPv4Data":[{"AddressSpace":"s","Pool":"10.0.0.0/24","Gateway":"10.0.0.1/24","AuxAddresses":{"dns":"10.0.0.5/24"}}],
 			"IPv6Data":[{"AddressSpace":"s","Pool":"fd00::/64"}]}`, `{}`,
 			"CreateNetwork {ID:n1 IPv4:[{Space:s Pool:10.0.0.0/24 Gateway:10.0.0.1 Aux:map[dns:10.0.0.5]}] IPv6:[{Space:s Pool:fd00::/64 Gateway:invalid IP Aux:map[]}] Internal:true Options:{MTU:1400 Policy:always Masquerade:true Isolate:false}}"},
@@ -39,7 +39,10 @@ func TestAnswers(t *testing.T) {
 		{"oper info", "NetworkDriver.EndpointOperInfo", `{` + ids + `}`, `{"Value":{}}`, "OperInfo n1 e1"},
 		{"program", "NetworkDriver.ProgramExternalConnectivity",
 			`{` + ids + `,"Options":{"com.docker.network.portmap":[{"Proto":6,"Port":80,"HostIP":"0.0.0.0","HostPort":8080,"HostPortEnd":8080}]}}`, `{}`,
-			"Program {NetworkID:n1 EndpointID:e1 Ports:[0.0.0.0:8080:80/tcp]}"},
+			"Program {NetworkID:n1 EndpointID:e1 Ports:[0.0.0.0:8080:80/tcp] Split:false}"},
+		{"program one family", "NetworkDriver.ProgramExternalConnectivity",
+			`{` + ids + `,"Options":{"com.docker.network.driver.private.no_proxy_6to4":true,"com.docker.network.portmap":[{"Proto":6,"Port":80}]}}`, `{}`,
+			"Program {NetworkID:n1 EndpointID:e1 Ports:[:80/tcp] Split:true}"},
 		{"revoke", "NetworkDriver.RevokeExternalConnectivity", `{` + ids + `}`, `{}`, "Revoke n1 e1"},
 		{"leave", "NetworkDriver.Leave", `{` + ids + `}`, `{}`, "Leave n1 e1"},
 		{"delete endpoint", "NetworkDriver.DeleteEndpoint", `{` + ids + `}`, `{}`, "DeleteEndpoint n1 e1"},
@@ -90,6 +93,8 @@ func TestRefusals(t *testing.T) {
 		{"NetworkDriver.CreateNetwork", generic(`{"sluice.mut":"1400"}`), "did you mean sluice.mtu?"},
 		{"NetworkDriver.CreateNetwork", generic(`{"parent":"eth0"}`), "the options are sluice.mtu (1280 to 65535); sluice.policy (default, always, never)"},
 		{"NetworkDriver.CreateNetwork", generic(`{"sluice.mtu":"9"}`), "valid are 1280 to 65535"},
+		{"NetworkDriver.CreateNetwork", generic(`{"com.docker.network.driver.mtu":"9"}`), "valid are 1280 to 65535"},
+		{"NetworkDriver.CreateNetwork", generic(`{"com.docker.network.bridge.enable_icc":"false"}`), "sluice.isolate (true, false)"},
 		{"NetworkDriver.CreateNetwork", generic(`{"sluice.policy":"on"}`), "valid are default, always, never"},
 		{"NetworkDriver.CreateNetwork", generic(`{"sluice.isolate":"yes"}`), "valid are true, false"},
 		{"NetworkDriver.CreateNetwork", generic(`{"sluice.isolate":true}`), "no text"},
@@ -165,7 +170,7 @@ func TestOnlyPOST(t *testing.T) {
 func TestNetworkOptionsDocument(t *testing.T) {
 	const file = "../docs/reference/network-options.md"
 	want := "# Network options\n\nGiven to `docker network create -d sluice -o key=value`, or under `driver_opts` of a network in a compose file.\n" +
-		"An unknown key or a value that is not valid is refused; Docker's own keys (`com.docker.network.*`) are ignored.\n\n" +
+		"An unknown key or a value that is not valid is refused; `com.docker.network.driver.mtu` means `sluice.mtu`.\n\n" +
 		NetworkOptionsTable() +
 		"\n## IPAM options\n\nGiven to `--ipam-driver sluice --ipam-opt key=value`.\n\n" +
 		"| option | values | default | meaning |\n|---|---|---|---|\n" +

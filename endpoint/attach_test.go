@@ -10,7 +10,6 @@ import (
 
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
-	"github.com/sluice-net/sluice/policy"
 )
 
 func TestLifeOfAContainer(t *testing.T) {
@@ -296,7 +295,7 @@ func TestJoinRefusesLabels(t *testing.T) {
 		err   error
 	}{
 		"value too long": {"big=" + strings.Repeat("x", identity.MaxValueBytes+1), `"big"`, identity.ErrTooLong},
-		"no port":        {"sluice.port.http=eighty", "sluice.port.http", policy.ErrBadPort},
+		"no port":        {"sluice.port.http=eighty", "sluice.port.http", errLabels},
 	} {
 		err := w.tryRun(1, 1, c.label)
 		if err == nil || !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "c1") {

@@ -60,6 +60,10 @@ func acts() []act {
 		}, giveUp(1, 1)},
 		{"publish", nothing, func(w *world) error { return w.Program(ctx, portsRequest(1, 2, 9090)) }, giveUp(1, 2)},
 		{"publish others", nothing, func(w *world) error { return w.Program(ctx, portsRequest(1, 1, 9090)) }, giveUp(1, 1)},
+		{"publish on another network", func(w *world) { w.connectIPv4() }, func(w *world) error { return w.takeIPv4() }, func(w *world) {
+			_ = w.stop(2, 1)
+			_ = w.Program(ctx, portsRequest(1, 1, 8080))
+		}},
 		{"revoke", nothing, func(w *world) error { return w.Revoke(ctx, id("aa", 1), id("ee", 1001)) }, nothing},
 		{"apply policy", nothing, func(w *world) error {
 			_, err := w.ApplyPolicies(ctx, []api.PolicySource{{Text: only("ops")}})

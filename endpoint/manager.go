@@ -31,6 +31,7 @@ type Options struct {
 	Prober Prober
 	// Connections are the kernel's, for what a change of policy would cut; nil: none are looked at.
 	Connections func(ctx context.Context, yield func(api.Connection) bool) error
+	PolicyDir   PolicyDir  // nil: there is none
 	DefaultMTU  func() int // of the uplink, for networks without sluice.mtu
 	// HostDNS returns the servers that the host asks; nil: none.
 	HostDNS func() []netip.Addr
@@ -52,7 +53,7 @@ type Manager struct {
 	Options
 
 	// calls serialises the calls for one object, by id. Who needs several takes them in this order: "networks", a
-	// network's, "labels/" and a container's, an endpoint's.
+	// network's, "labels/" and a container's, an endpoint's (those of one sandbox in the order of their ids).
 	calls keyedMutex
 
 	// numbers is held while an identity comes or goes, until the store has it.
@@ -84,6 +85,7 @@ type Manager struct {
 	running    map[string]*running // by endpoint id
 	retired    []identity.ID       // one hold each, to be released when a pass has ended their use
 
+	policyFiles  policyFiles
 	regeneration regeneration
 	plans        plans                           // guarded by regeneration.mu
 	published    map[netip.Addr]datapath.Address // what the address map has of ours; guarded by regeneration.mu
@@ -139,20 +141,30 @@ func (m *Manager) endpoint(id string) (*Endpoint, bool) {
 // save makes the record of an endpoint durable, then current, and counts a change. An identity that the endpoint no
 // longer has is retired.
 func (m *Manager) save(ctx context.Context, e *Endpoint, more ...store.Op) error {
-	op, err := put(endpointPrefix+e.ID, e)
-	if err != nil {
-		return err
+	return m.saveAll(ctx, []*Endpoint{e}, more...)
+}
+
+// saveAll saves the records of several endpoints, all or none.
+func (m *Manager) saveAll(ctx context.Context, all []*Endpoint, ops ...store.Op) error {
+	for _, e := range all {
+		op, err := put(endpointPrefix+e.ID, e)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, op)
 	}
-	if err := m.Store.Apply(ctx, append(more, op)...); err != nil {
-		return fmt.Errorf("store endpoint %s: %w", short(e.ID), err)
+	if err := m.Store.Apply(ctx, ops...); err != nil {
+		return fmt.Errorf("store endpoint %s: %w", short(all[0].ID), err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old := m.endpoints[e.ID]; old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
-		m.retired = append(m.retired, old.Identity)
+	for _, e := range all {
+		if old := m.endpoints[e.ID]; old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
+			m.retired = append(m.retired, old.Identity)
+		}
+		m.mentions.replace(m.endpoints[e.ID], e)
+		m.endpoints[e.ID] = e
 	}
-	m.mentions.replace(m.endpoints[e.ID], e)
-	m.endpoints[e.ID] = e
 	m.generation++
 	return nil
 }

@@ -30,7 +30,11 @@ func (m *Manager) CreateNetwork(ctx context.Context, r NetworkRequest) error {
 		}
 		return nil
 	}
-	if err := m.checkSubnets(n); err != nil {
+	err := m.dropHalfMade(ctx, n)
+	if err == nil {
+		err = m.checkSubnets(n)
+	}
+	if err != nil {
 		return fmt.Errorf("create network %s: %w", short(r.ID), err)
 	}
 	n.Number = m.freeNumber()
@@ -93,14 +97,22 @@ func (m *Manager) checkSubnets(n *Network) error {
 			}
 		}
 		for _, other := range m.networks {
-			for _, o := range slices.Concat(other.IPv4, other.IPv6) {
-				if s.Pool.Overlaps(o.Pool) {
-					return fmt.Errorf("subnet %s overlaps %s of network %s", s.Pool, o.Pool, other.title())
-				}
+			if o, overlaps := other.overlapping(s.Pool); overlaps {
+				return fmt.Errorf("subnet %s overlaps %s of network %s", s.Pool, o, other.title())
 			}
 		}
 	}
 	return nil
+}
+
+// overlapping returns the network's subnet that overlaps a pool.
+func (n *Network) overlapping(pool netip.Prefix) (netip.Prefix, bool) {
+	for _, s := range slices.Concat(n.IPv4, n.IPv6) {
+		if s.Pool.Overlaps(pool) {
+			return s.Pool, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 // title names a network for people.

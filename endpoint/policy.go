@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/store"
 )
@@ -24,6 +25,7 @@ type Document struct {
 	Start      int    // line of the source where Text starts, from 1
 	Applied    time.Time
 	Generation uint64 // in which it came or changed
+	Origin     policy.Origin
 	// Subjects are whom its rules select, for the case that a later version cannot read the text.
 	Subjects []policy.Selector
 
@@ -39,27 +41,42 @@ func (d *Document) parse() (*policy.Policy, error) {
 	}
 	for _, p := range policies {
 		if p.Key() == d.Key {
+			p.Origin = d.Origin
 			return p, nil
 		}
 	}
 	return nil, fmt.Errorf("policy %s is not in its document: %w", d.Key, store.ErrCorrupt)
 }
 
-// kind returns the kind that the document names.
+// kind returns the kind that the document names, or what a document without kind is.
 func (d *Document) kind() string {
-	var head struct {
-		Kind string `json:"kind"`
-	}
+	var head any
 	if err := yaml.Unmarshal([]byte(d.Text), &head); err != nil {
 		return ""
 	}
-	return head.Kind
+	switch head := head.(type) {
+	case []any:
+		return "rules"
+	case map[string]any:
+		if kind, ok := head["kind"].(string); ok {
+			return kind
+		}
+		if _, short := head["policies"]; short {
+			return "policies"
+		}
+	}
+	return ""
+}
+
+// same reports whether a document of the same key says the same in the same place.
+func (d *Document) same(other *Document) bool {
+	return other != nil && d.Text == other.Text && d.Source == other.Source && d.Origin == other.Origin && !other.unreadable
 }
 
 // closing returns what stands in for a document that cannot be read any more: what it allowed is not known, so whom it
 // selected is closed in both directions.
 func (d *Document) closing() *policy.Policy {
-	p := &policy.Policy{Name: d.Key, Source: d.Source}
+	p := &policy.Policy{Name: d.Key, Source: d.Source, Origin: d.Origin}
 	for _, s := range d.Subjects {
 		p.Rules = append(p.Rules, policy.Rule{Subject: s, Line: d.Source.Line, Close: [2]bool{true, true}})
 	}
@@ -107,25 +124,8 @@ func parseSources(sources []api.PolicySource) ([]parsed, error) {
 	var all []parsed
 	refusal := api.Errorf(api.CodeInvalid, "policy refused, nothing was changed")
 	for _, s := range sources {
-		policies, err := policy.Parse(strings.NewReader(s.Text), s.Source)
-		var problems policy.Problems
-		switch {
-		case errors.As(err, &problems):
-			for _, p := range problems {
-				refusal.Problems = append(refusal.Problems, problemOf(p))
-			}
-			continue
-		case err != nil:
-			return nil, api.Errorf(api.CodeInvalid, "%v", err)
-		}
-		for _, p := range policies {
-			text, start := documentAt(s.Text, p.Source.Line)
-			d := &Document{Key: p.Key(), Source: p.Source, Text: text, Start: start}
-			for _, r := range p.Rules {
-				d.Subjects = append(d.Subjects, r.Subject)
-			}
-			all = append(all, parsed{p, d})
-		}
+		read, problems := parseSource(s, policy.OriginDocument)
+		all, refusal.Problems = append(all, read...), append(refusal.Problems, problems...)
 	}
 	if len(refusal.Problems) > 0 {
 		return nil, refusal
@@ -135,6 +135,33 @@ func parseSources(sources []api.PolicySource) ([]parsed, error) {
 	}
 	if _, err := policy.NewSet(policiesOf(all)...); err != nil {
 		return nil, api.Errorf(api.CodeInvalid, "%v", err)
+	}
+	return all, nil
+}
+
+// parseSource reads the documents of one file, or tells every place in it that is refused.
+func parseSource(s api.PolicySource, origin policy.Origin) ([]parsed, []api.Problem) {
+	policies, err := policy.Parse(strings.NewReader(s.Text), s.Source)
+	var refused policy.Problems
+	switch {
+	case errors.As(err, &refused):
+		var problems []api.Problem
+		for _, p := range refused {
+			problems = append(problems, problemOf(p))
+		}
+		return nil, problems
+	case err != nil:
+		return nil, []api.Problem{{Source: s.Source, Message: err.Error()}}
+	}
+	var all []parsed
+	for _, p := range policies {
+		p.Origin = origin
+		text, start := documentAt(s.Text, p.Source.Line)
+		d := &Document{Key: p.Key(), Source: p.Source, Text: text, Start: start, Origin: origin}
+		for _, r := range p.Rules {
+			d.Subjects = append(d.Subjects, r.Subject)
+		}
+		all = append(all, parsed{p, d})
 	}
 	return all, nil
 }
@@ -175,53 +202,86 @@ func (m *Manager) ApplyPolicies(ctx context.Context, sources []api.PolicySource)
 		return api.Change{}, err
 	}
 	defer m.calls.lock("policies")()
-	var ops []store.Op
+	m.stamp(all)
 	var results []api.PolicyResult
 	m.mu.RLock()
-	generation := m.generation + 1
+	selected := m.selects()
 	for _, p := range all {
 		r := api.PolicyResult{
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
-			Action: api.ActionCreated, Endpoints: len(m.selected(p.policy)),
+			Action: api.ActionCreated, Endpoints: len(selected(p.policy)),
 		}
-		p.document.Applied, p.document.Generation = m.Now().UTC(), generation
-		if old := m.documents[p.document.Key]; old != nil {
+		old := m.documents[p.document.Key]
+		if old != nil && old.Origin == policy.OriginDirectory {
+			err = api.Errorf(api.CodeConflict, "apply policy %s: it is of the file %s; change it there", old.Key, old.Source)
+			break
+		}
+		switch {
+		case p.document.same(old):
+			r.Action = api.ActionUnchanged
+			p.document.Applied, p.document.Generation = old.Applied, old.Generation
+		case old != nil:
 			r.Action = api.ActionUpdated
-			if old.Text == p.document.Text && old.Source == p.document.Source && !old.unreadable {
-				r.Action = api.ActionUnchanged
-				p.document.Applied, p.document.Generation = old.Applied, old.Generation
-			}
 		}
 		results = append(results, r)
-		op, err := put(policyPrefix+p.document.Key, p.document)
-		if err != nil {
-			m.mu.RUnlock()
-			return api.Change{}, err
-		}
-		ops = append(ops, op)
 	}
-	set, err := m.policies.With(policiesOf(all)...)
 	m.mu.RUnlock()
 	if err != nil {
-		return api.Change{}, api.Errorf(api.CodeInvalid, "%v", err)
+		return api.Change{}, err
 	}
-	done, err := m.announce(ctx, set.Names())
+	revision, err := m.commit(ctx, all, nil)
 	if err != nil {
-		return api.Change{}, fmt.Errorf("relabel the containers that policies name: %w", err)
+		return api.Change{}, err
 	}
-	defer done()
-	if err := m.Store.Apply(ctx, ops...); err != nil {
-		return api.Change{}, fmt.Errorf("store policies: %w", err)
-	}
-	revision := m.enforce(set, func(documents map[string]*Document) {
-		for _, p := range all {
-			documents[p.document.Key] = p.document
-		}
-	})
 	return api.Change{Revision: revision, Policies: results}, nil
 }
 
-// ValidatePolicies refuses what ApplyPolicies would refuse, and stores nothing.
+// commit makes a change of the policies durable, then current, and asks for the programs to follow; it returns the
+// generation of the change. The caller holds the lock "policies".
+func (m *Manager) commit(ctx context.Context, puts []parsed, removed []string) (uint64, error) {
+	for _, p := range puts { // what comes back under the same name does not go
+		removed = slices.DeleteFunc(removed, func(key string) bool { return key == p.document.Key })
+	}
+	m.mu.RLock()
+	set := m.policies
+	m.mu.RUnlock()
+	if len(removed) > 0 {
+		set, _ = set.Without(removed...)
+	}
+	set, err := set.With(policiesOf(puts)...)
+	if err != nil {
+		return 0, api.Errorf(api.CodeInvalid, "%v", err)
+	}
+	var ops []store.Op
+	for _, key := range removed {
+		ops = append(ops, store.Remove(policyPrefix+key))
+	}
+	for _, p := range puts {
+		op, err := put(policyPrefix+p.document.Key, p.document)
+		if err != nil {
+			return 0, err
+		}
+		ops = append(ops, op)
+	}
+	done, err := m.announce(ctx, set.Names())
+	if err != nil {
+		return 0, fmt.Errorf("relabel the containers that policies name: %w", err)
+	}
+	defer done()
+	if err := m.Store.Apply(ctx, ops...); err != nil {
+		return 0, fmt.Errorf("store policies: %w", err)
+	}
+	return m.enforce(set, func(documents map[string]*Document) {
+		for _, key := range removed {
+			delete(documents, key)
+		}
+		for _, p := range puts {
+			documents[p.document.Key] = p.document
+		}
+	}), nil
+}
+
+// ValidatePolicies refuses what ApplyPolicies would refuse, but for names that files have, and stores nothing.
 func (m *Manager) ValidatePolicies(_ context.Context, sources []api.PolicySource) ([]api.PolicyResult, error) {
 	all, err := parseSources(sources)
 	if err != nil {
@@ -229,45 +289,59 @@ func (m *Manager) ValidatePolicies(_ context.Context, sources []api.PolicySource
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	selected := m.selects()
 	var results []api.PolicyResult
 	for _, p := range all {
 		results = append(results, api.PolicyResult{
 			Name: p.document.Key, Kind: p.document.kind(), Source: p.policy.Source.String(),
-			Action: api.ActionValid, Endpoints: len(m.selected(p.policy)),
+			Action: api.ActionValid, Endpoints: len(selected(p.policy)),
 		})
 	}
 	return results, nil
 }
 
-// DeletePolicies deletes documents by their exact names, all or none.
+// DeletePolicies deletes documents by their exact names, all or none. A policy of a file is deleted with the file; a
+// file that only waited for a name gets it at once, in the same change.
 func (m *Manager) DeletePolicies(ctx context.Context, names []string) (api.Change, error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	defer m.calls.lock("policies")()
 	m.mu.RLock()
-	set, missing := m.policies.Without(names...)
+	selected := m.selects()
 	var results []api.PolicyResult
-	var ops []store.Op
+	var missing []string
+	var err error
 	for _, name := range names {
-		if d := m.documents[name]; d != nil {
+		d := m.documents[name]
+		switch {
+		case d == nil:
+			missing = append(missing, name)
+		case d.Origin == policy.OriginDirectory:
+			err = api.Errorf(api.CodeConflict, "delete policy %s: it is of the file %s; remove it there", name, d.Source)
+		default:
 			results = append(results, api.PolicyResult{
 				Name: name, Kind: d.kind(), Source: d.Source.String(), Action: api.ActionDeleted,
-				Endpoints: len(m.selected(m.policies.Get(name))),
+				Endpoints: len(selected(m.policies.Get(name))),
 			})
 		}
-		ops = append(ops, store.Op{Key: policyPrefix + name, Delete: true})
 	}
+	left := maps.Clone(m.documents)
 	m.mu.RUnlock()
 	if len(missing) > 0 {
-		return api.Change{}, api.Errorf(api.CodeNotFound, "delete policy %s: no such policy", strings.Join(missing, ", "))
+		err = api.Errorf(api.CodeNotFound, "delete policy %s: no such policy", strings.Join(missing, ", "))
 	}
-	if err := m.Store.Apply(ctx, ops...); err != nil {
-		return api.Change{}, fmt.Errorf("delete policies: %w", err)
+	if err != nil {
+		return api.Change{}, err
 	}
-	revision := m.enforce(set, func(documents map[string]*Document) {
-		for _, name := range names {
-			delete(documents, name)
-		}
-	})
+	for _, name := range names {
+		delete(left, name)
+	}
+	plan := m.policyFiles.plan(left)
+	m.stamp(plan.puts)
+	revision, err := m.commit(ctx, plan.puts, append(plan.removed, names...))
+	if err != nil {
+		return api.Change{}, err
+	}
+	m.showFiles(plan.states)
 	return api.Change{Revision: revision, Policies: results}, nil
 }
 
@@ -285,31 +359,29 @@ func (m *Manager) enforce(set *policy.Set, change func(map[string]*Document)) ui
 	return generation
 }
 
-// selected returns the ids of the endpoints that a policy selects, sorted. The caller holds mu.
-func (m *Manager) selected(p *policy.Policy) []string {
-	ids := []string{}
+// selects returns the function that finds the ids of the endpoints that a policy selects, sorted. The caller holds mu.
+func (m *Manager) selects() func(p *policy.Policy) []string {
+	labels := map[identity.ID]identity.Labels{}
+	holders := map[identity.ID][]string{}
 	for id, e := range m.endpoints {
-		if labels, ok := m.identities.Labels(e.Identity); ok && e.joined() && p != nil && p.Selects(labels) {
-			ids = append(ids, id)
+		if !e.joined() {
+			continue
 		}
+		if labels[e.Identity] == nil {
+			labels[e.Identity], _ = m.identities.Labels(e.Identity)
+		}
+		holders[e.Identity] = append(holders[e.Identity], id)
 	}
-	slices.Sort(ids)
-	return ids
-}
-
-// Policies lists the documents.
-func (m *Manager) Policies(context.Context) ([]api.Policy, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	all := []api.Policy{}
-	for _, p := range m.policies.List() {
-		d := m.documents[p.Key()]
-		all = append(all, api.Policy{
-			Name: d.Key, Kind: d.kind(), Source: d.Source.String(), Rules: len(p.Rules), Endpoints: m.selected(p),
-			Revision: d.Generation, Applied: d.Applied, Text: d.Text,
-		})
+	return func(p *policy.Policy) []string {
+		ids := []string{}
+		for identity, l := range labels {
+			if l != nil && p != nil && p.Selects(l) {
+				ids = append(ids, holders[identity]...)
+			}
+		}
+		slices.Sort(ids)
+		return ids
 	}
-	return all, nil
 }
 
 // UnreadablePolicies names the stored documents that this version cannot read, sorted.

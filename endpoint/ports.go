@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,18 +12,21 @@ import (
 	"github.com/sluice-net/sluice/service"
 )
 
-// Registry gives host ports to owners (implemented by service.Registry).
+// Registry gives host ports to the endpoints of sandboxes (implemented by service.Registry).
 type Registry interface {
-	// Publish allocates the mappings for the owner's addresses and holds the host's ports; the same again gives the
-	// same. A taken port is an error and leaves nothing allocated.
-	Publish(owner string, addrs []netip.Addr, mappings []service.Mapping) ([]service.Published, error)
-	// Withdraw gives back everything that the owner has.
+	// Publish allocates what a claim asks for and holds the host's ports; the same again gives the same. It returns
+	// what each endpoint of the sandbox has then. A taken port is a service.TakenError and changes nothing.
+	Publish(c service.Claim) (map[string][]service.Published, error)
+	// Hold gives an endpoint exactly these ports.
+	Hold(owner, sandbox string, split bool, published []service.Published) error
+	// Withdraw gives back everything that the endpoint has.
 	Withdraw(owner string)
 }
 
-// Program publishes ports of an endpoint on the host. It may be repeated.
+// Program publishes ports of an endpoint on the host. It may be repeated, and come for several endpoints of a sandbox
+// with the same ports: then each family is published by the one that is the way out for it.
 func (m *Manager) Program(ctx context.Context, r PortsRequest) error {
-	defer m.calls.lock(r.EndpointID)()
+	defer m.lockSandbox(r.EndpointID)()
 	e, ok := m.endpoint(r.EndpointID)
 	if !ok {
 		return fmt.Errorf("publish ports of endpoint %s: it is not known to Sluice", short(r.EndpointID))
@@ -40,41 +43,128 @@ func (m *Manager) Program(ctx context.Context, r PortsRequest) error {
 	}
 	m.publishing.Lock()
 	defer m.publishing.Unlock()
-	published, err := m.Ports.Publish(e.ID, e.addrs(), r.Ports)
+	published, err := m.Ports.Publish(service.Claim{
+		Owner: e.ID, Sandbox: e.Sandbox, Addrs: e.addrs(), Mappings: r.Ports, Split: r.Split,
+	})
 	if err != nil {
-		return fmt.Errorf("publish ports of endpoint %s: %w", short(e.ID), err)
+		return fmt.Errorf("publish ports of endpoint %s: %w", short(e.ID), m.nameHolder(err))
 	}
-	changed := *e
-	changed.Ports, changed.Published = r.Ports, published
-	if err := m.save(ctx, &changed); err != nil {
-		return errors.Join(err, m.holdPorts(e))
-	}
-	return m.publishPorts(e, &changed)
-}
-
-// holdPorts makes the registry hold what an endpoint's record says, and no more.
-func (m *Manager) holdPorts(e *Endpoint) error {
-	if len(e.Published) == 0 {
-		m.Ports.Withdraw(e.ID)
-		return nil
-	}
-	_, err := m.Ports.Publish(e.ID, e.addrs(), exact(e.Published))
-	return err
-}
-
-// publishPorts makes the services map follow from one record of an endpoint to the next.
-func (m *Manager) publishPorts(from, to *Endpoint) error {
-	for _, p := range to.Published {
-		if err := m.Frontends.Put(p.Frontend, p.Backend); err != nil {
-			return fmt.Errorf("publish port %d/%s: %w", p.Frontend.Port, p.Frontend.Proto, err)
+	from, to := m.changedPorts(published)
+	for _, changed := range to {
+		if changed.ID == e.ID {
+			changed.Ports, changed.Split = r.Ports, r.Split
 		}
 	}
-	for _, p := range from.Published {
-		if slices.Contains(to.Published, p) {
+	if err := m.saveAll(ctx, to); err != nil {
+		return errors.Join(err, m.holdPorts(from...))
+	}
+	return m.publishPorts(from, to)
+}
+
+// changedPorts returns the records of endpoints as they are, and as they become with these ports.
+func (m *Manager) changedPorts(published map[string][]service.Published) (from, to []*Endpoint) {
+	for _, id := range slices.Sorted(maps.Keys(published)) {
+		e, ok := m.endpoint(id)
+		if !ok {
 			continue
 		}
-		if err := m.Frontends.Delete(p.Frontend); err != nil {
-			return fmt.Errorf("withdraw port %d/%s: %w", p.Frontend.Port, p.Frontend.Proto, err)
+		changed := *e
+		changed.Published = published[id]
+		from, to = append(from, e), append(to, &changed)
+	}
+	return from, to
+}
+
+// lockSandbox locks the calls for all endpoints of an endpoint's sandbox, in the order of their ids.
+func (m *Manager) lockSandbox(id string) (unlock func()) {
+	for {
+		ids := m.sandboxOf(id)
+		unlock := m.calls.lock(ids...)
+		if slices.Equal(ids, m.sandboxOf(id)) {
+			return unlock
+		}
+		unlock() // one joined or left meanwhile
+	}
+}
+
+// sandboxOf returns the ids of an endpoint and of those that have joined the same sandbox, sorted.
+func (m *Manager) sandboxOf(id string) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	ids := []string{id}
+	if e := m.endpoints[id]; e != nil && e.joined() {
+		for _, other := range m.endpoints {
+			if other.ID != id && other.joined() && other.Sandbox == e.Sandbox {
+				ids = append(ids, other.ID)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// nameHolder says which container has a host port, where a container has it.
+func (m *Manager) nameHolder(err error) error {
+	var taken *service.TakenError
+	if !errors.As(err, &taken) || taken.Owner == "" {
+		return err
+	}
+	holder, ok := m.endpoint(taken.Owner)
+	if !ok || holder.Container.Name == "" {
+		return err
+	}
+	return &heldError{taken.Frontend, holder.Container.Name, err}
+}
+
+// heldError is a TakenError with the name of the container that has the port.
+type heldError struct {
+	frontend  service.Frontend
+	container string
+	error
+}
+
+// Error names the port and the container.
+func (e *heldError) Error() string {
+	return fmt.Sprintf("%s: %v to container %s: choose another host port or remove that container",
+		e.frontend, service.ErrTaken, e.container)
+}
+
+// Unwrap returns the registry's error.
+func (e *heldError) Unwrap() error { return e.error }
+
+// holdPorts makes the registry hold what records of endpoints say, and no more.
+func (m *Manager) holdPorts(all ...*Endpoint) error {
+	var errs []error
+	for _, e := range all {
+		if len(e.Published) == 0 {
+			m.Ports.Withdraw(e.ID)
+			continue
+		}
+		errs = append(errs, m.Ports.Hold(e.ID, e.Sandbox, e.Split, e.Published))
+	}
+	return errors.Join(errs...)
+}
+
+// publishPorts makes the services map follow from records of endpoints to the next ones. A frontend that goes from one
+// to another is never missing.
+func (m *Manager) publishPorts(from, to []*Endpoint) error {
+	keep := map[service.Frontend]bool{}
+	for _, e := range to {
+		for _, p := range e.Published {
+			keep[p.Frontend] = true
+			if err := m.Frontends.Put(p.Frontend, p.Backend); err != nil {
+				return fmt.Errorf("publish port %d/%s: %w", p.Frontend.Port, p.Frontend.Proto, err)
+			}
+		}
+	}
+	for _, e := range from {
+		for _, p := range e.Published {
+			if keep[p.Frontend] {
+				continue
+			}
+			if err := m.Frontends.Delete(p.Frontend); err != nil {
+				return fmt.Errorf("withdraw port %d/%s: %w", p.Frontend.Port, p.Frontend.Proto, err)
+			}
 		}
 	}
 	return nil
@@ -100,7 +190,7 @@ func (m *Manager) Revoke(ctx context.Context, _, endpointID string) error {
 // withdraw takes an endpoint's ports from the kernel and gives them back. Its record still names them: who calls saves
 // one that does not.
 func (m *Manager) withdraw(e *Endpoint) error {
-	if err := m.publishPorts(e, &Endpoint{}); err != nil {
+	if err := m.publishPorts([]*Endpoint{e}, nil); err != nil {
 		return err
 	}
 	m.Ports.Withdraw(e.ID)
@@ -138,17 +228,6 @@ func (m *Manager) syncPorts(context.Context) error {
 		}
 	}
 	return nil
-}
-
-// exact returns mappings that ask for just what was published.
-func exact(published []service.Published) []service.Mapping {
-	var all []service.Mapping
-	for _, p := range published {
-		all = append(all, service.Mapping{
-			Proto: p.Frontend.Proto, Port: p.Backend.Port, HostIP: p.Frontend.Addr, HostPort: p.Frontend.Port,
-		})
-	}
-	return all
 }
 
 // PublishedPorts lists the published ports, by port, protocol and address.

@@ -34,8 +34,8 @@ func (m *Manager) requestReconcile() {
 func (m *Manager) Follow(ctx context.Context, changes <-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pause := firstRetry
-	for {
+	var looks schedule
+	for asked := true; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -43,27 +43,41 @@ func (m *Manager) Follow(ctx context.Context, changes <-chan struct{}) {
 			if !ok {
 				changes = nil
 			}
-			pause = firstRetry
+			asked = true
 			select { // one container's start is several changes
 			case <-ctx.Done():
 				return
 			case <-time.After(gathering):
 			}
 		case <-m.kick:
-			pause = firstRetry
+			asked = true
 		case <-timer.C:
 		}
 		settled, err := m.Reconcile(ctx)
 		if err != nil && ctx.Err() == nil {
 			m.Log.WithError(err).Warn("reconcile with Docker")
 		}
-		if err == nil && settled {
-			timer.Reset(round)
-			continue
-		}
-		timer.Reset(pause)
-		pause = min(2*pause, lastRetry)
+		timer.Reset(looks.next(asked, settled, err))
+		asked = false
 	}
+}
+
+// schedule is when to look at Docker again.
+type schedule struct{ pause time.Duration }
+
+// next returns the time until the next look. Asked tells that something may have changed: what was too young this time
+// to be called forgotten is not next time.
+func (s *schedule) next(asked, settled bool, err error) time.Duration {
+	switch {
+	case err == nil && settled && asked:
+		return settling + time.Second
+	case err == nil && settled:
+		return round
+	case asked:
+		s.pause = 0
+	}
+	s.pause = min(max(2*s.pause, firstRetry), lastRetry)
+	return s.pause
 }
 
 // Reconcile learns what Docker knows of our networks and endpoints and removes what Docker has forgotten. It reports

@@ -3,9 +3,11 @@ package endpoint
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +99,64 @@ func TestFollow(t *testing.T) {
 	<-done
 	w.settle()
 	w.check()
+}
+
+// TestLookAgain: what is too young to be called forgotten is looked at again once it is not.
+func TestLookAgain(t *testing.T) {
+	broken := errors.New("no answer")
+	for _, c := range []struct {
+		name    string
+		asked   bool
+		settled bool
+		err     error
+		want    []time.Duration
+	}{
+		{"asked for", true, true, nil, []time.Duration{settling + time.Second}},
+		{"by itself", false, true, nil, []time.Duration{round, round}},
+		{"somebody is unknown", false, false, nil, []time.Duration{firstRetry, 2 * firstRetry, 4 * firstRetry}},
+		{"no answer", false, true, broken, []time.Duration{firstRetry, 2 * firstRetry}},
+		{"asked for again and again without an answer", true, true, broken, []time.Duration{firstRetry, firstRetry}},
+	} {
+		s := schedule{}
+		for i, want := range c.want {
+			if got := s.next(c.asked, c.settled, c.err); got != want {
+				t.Errorf("%s: after look %d the next comes in %v, want %v", c.name, i+1, got, want)
+			}
+		}
+	}
+}
+
+// TestHalfMadeNetwork: a network that Docker gave up while the daemon was away is not in the way of its next try.
+func TestHalfMadeNetwork(t *testing.T) {
+	again := networkRequest(1)
+	again.ID = id("aa", 2)
+	for _, c := range []struct {
+		name   string
+		before func(w *world)
+		want   string
+	}{
+		{"given up", func(*world) {}, ""},
+		{"the engine lists it", func(w *world) { w.engine.networks[networkRequest(1).ID] = "net1" }, "overlaps"},
+		{"the engine does not answer", func(w *world) { w.engine.down = true }, "overlaps"},
+		{"it has an endpoint", func(w *world) {
+			_, err := w.CreateEndpoint(t.Context(), endpointRequest(1, 1))
+			w.must(err)
+		}, "overlaps"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(w.CreateNetwork(t.Context(), networkRequest(1)))
+			c.before(w)
+			err := w.CreateNetwork(t.Context(), again)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Fatalf("CreateNetwork: %v, want %q", err, c.want)
+			}
+			if _, left := w.network(networkRequest(1).ID); left != (c.want != "") {
+				t.Errorf("the old network is there: %v", left)
+			}
+			w.check()
+		})
+	}
 }
 
 // TestRestoreWithoutNetwork drops endpoints whose network has no record.

@@ -90,6 +90,7 @@ type Endpoint struct {
 	Identity  identity.ID         // Init until the labels are known
 	Ports     []service.Mapping   // as Docker asked for
 	Published []service.Published // what they became
+	Split     bool                // the sandbox has another endpoint for the ports of one family
 	Created   time.Time
 
 	// What follows from the identity's labels (remember).

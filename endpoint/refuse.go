@@ -29,9 +29,6 @@ func (m *Manager) labelsOf(n *Network, e *Endpoint, change *LabelChange) (identi
 		labels, err = labels.Apply(change.Add, change.Remove)
 	}
 	if err == nil {
-		_, err = policy.PortsFromLabels(labels)
-	}
-	if err == nil {
 		_, err = policy.LabelPolicy(labels)
 	}
 	if err != nil {
@@ -58,12 +55,14 @@ func overlaid(labels, over map[string]string) map[string]string {
 
 // checkOptions refuses options of an endpoint that would be refused as labels, at the first moment that they are known.
 func checkOptions(options map[string]string) error {
+	for key := range options {
+		if identity.IsOwn(key) {
+			return fmt.Errorf("driver-opt %s: Sluice sets it itself", key)
+		}
+	}
 	labels, err := identity.FromContainer(options, "")
 	if err == nil {
-		_, err = policy.PortsFromLabels(labels)
-	}
-	if err == nil {
-		_, err = policy.LabelPolicy(labels)
+		err = policy.CheckLabels(labels)
 	}
 	if err != nil {
 		return fmt.Errorf("driver-opt: %w", err)

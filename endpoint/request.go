@@ -94,4 +94,6 @@ type StaticRoute struct {
 type PortsRequest struct {
 	NetworkID, EndpointID string
 	Ports                 []service.Mapping
+	// Split says that another endpoint of the sandbox publishes them for one of the families.
+	Split bool
 }

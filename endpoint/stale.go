@@ -54,3 +54,34 @@ func (m *Manager) awaitDeath(ctx context.Context, e *Endpoint) error {
 		}
 	}
 }
+
+// dropHalfMade deletes the networks whose subnets a new one asks for, if they are what is left of a creation that Docker
+// gave up: its request for a network is not followed by one to delete it when the answer was lost, as it is when the
+// daemon ends in between. Docker never listed such a network, so it has neither a name nor endpoints; and it has freed
+// the subnet, or would not ask for it.
+func (m *Manager) dropHalfMade(ctx context.Context, wanted *Network) error {
+	for _, n := range m.networksAll() {
+		if n.Name != "" || len(m.endpointsOf(n.ID)) > 0 || !wanted.overlaps(n) {
+			continue
+		}
+		asked, cancel := context.WithTimeout(ctx, engineTime)
+		listed, err := m.Engine.Networks(asked)
+		cancel()
+		if err != nil || slices.ContainsFunc(listed, func(l EngineNetwork) bool { return l.ID == n.ID }) {
+			continue // it is refused as any other
+		}
+		m.Log.WithField("network", n.title()).Info("Docker gave its creation up, removing it")
+		if err := m.eraseNetwork(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overlaps tells whether any subnets of two networks do.
+func (n *Network) overlaps(other *Network) bool {
+	return slices.ContainsFunc(slices.Concat(other.IPv4, other.IPv6), func(s Subnet) bool {
+		_, overlaps := n.overlapping(s.Pool)
+		return overlaps
+	})
+}

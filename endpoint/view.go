@@ -57,7 +57,7 @@ func (m *Manager) view(n *Network, e *Endpoint) api.Endpoint {
 		ID: e.ID, State: api.StateReady, Slot: e.Veth.Slot, NetworkID: n.ID, Network: n.title(),
 		ContainerID: e.Container.ID, Container: e.Container.Name, Image: e.Container.Image,
 		Project: labels["compose.project"], Service: labels["compose.service"],
-		Identity: uint32(e.Identity), Labels: labels, IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC, Interface: e.Veth.Host, Ifindex: e.Veth.Ifindex,
+		Identity: uint32(e.Identity), Labels: labels, Options: e.Options, IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC, Interface: e.Veth.Host, Ifindex: e.Veth.Ifindex,
 	}
 	if change != nil {
 		v.Changed = api.LabelChange{Add: change.Add, Remove: change.Remove}
@@ -65,10 +65,15 @@ func (m *Manager) view(n *Network, e *Endpoint) api.Endpoint {
 	if !e.named() {
 		v.State = api.StateClosed
 	}
+	if refused, ok := m.refused[e.ID]; ok && !e.named() {
+		v.State, v.LastError = api.StateFailed, refused.err.Error()
+		v.ContainerID, v.Container, v.Image = refused.container.ID, refused.container.Name, refused.container.Image
+	}
 	r := m.running[e.ID]
 	if r == nil {
 		return v
 	}
+	m.showPolicy(&v, r, labels)
 	v.Revision = r.program.Revision
 	v.Program = api.Program{Fingerprint: r.print, Loaded: r.loaded, LoadTime: r.took}
 	v.Egress, v.Ingress = direction(r.program.Egress), direction(r.program.Ingress)
@@ -127,7 +132,7 @@ func (m *Manager) PolicyEntries(_ context.Context, ids []string) ([]api.PolicyEn
 		for _, d := range []struct {
 			name  string
 			table *policy.Table
-		}{{"egress", r.program.Egress}, {"ingress", r.program.Ingress}} {
+		}{{"egress", r.program.Egress}, {"ingress", r.program.Ingress}, {"publish", r.program.Publish}} {
 			base := api.PolicyEntry{Endpoint: id, Container: e.Container.Name, Direction: d.name, Revision: r.program.Revision}
 			all = append(all, m.entries(base, d.table)...)
 		}
@@ -304,7 +309,10 @@ func (m *Manager) Count(s *api.Status) {
 		}
 		s.Endpoints.Total++
 		s.Ports += len(e.Published)
+		_, refused := m.refused[id]
 		switch r := m.running[id]; {
+		case refused && !e.named():
+			s.Endpoints.Failed++
 		case !e.named():
 			s.Endpoints.Closed++
 		case r == nil || r.failure != nil:

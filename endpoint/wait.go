@@ -70,10 +70,7 @@ func (m *Manager) Run(ctx context.Context) {
 		case <-retry.C:
 			pause = min(2*pause, lastRetry)
 		}
-		err := m.relabelMentioned(ctx)
-		if err == nil {
-			err = m.regenerate(ctx, "")
-		}
+		err := m.catchUp(ctx)
 		if err != nil {
 			m.Log.WithError(err).Error("regenerate programs")
 		}
@@ -81,6 +78,14 @@ func (m *Manager) Run(ctx context.Context) {
 			retry.Reset(pause)
 		}
 	}
+}
+
+// catchUp makes every program follow the changes made so far, and takes names back that nobody mentions any more.
+func (m *Manager) catchUp(ctx context.Context) error {
+	if err := m.relabelMentioned(ctx); err != nil {
+		return err
+	}
+	return m.regenerate(ctx, "")
 }
 
 // failing reports whether an endpoint does not run what it should.

@@ -142,7 +142,13 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	s, err := bolt.Open(filepath.Join(t.TempDir(), "sluice.db"), bolt.Options{})
+	return newWorldIn(t, t.TempDir())
+}
+
+// newWorldIn keeps the store in a directory.
+func newWorldIn(t testing.TB, dir string) *world {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(dir, "sluice.db"), bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +218,7 @@ func (w *world) settle() {
 	for {
 		select {
 		case <-w.regeneration.wanted:
-			w.must(w.regenerate(context.Background(), ""))
+			w.must(w.catchUp(context.Background()))
 		default:
 			return
 		}
@@ -234,7 +240,7 @@ func networkRequest(n int) NetworkRequest {
 func endpointRequest(network, n int) EndpointRequest {
 	return EndpointRequest{
 		NetworkID: id("aa", network), ID: id("ee", network*1000+n),
-		IPv4: netip.MustParsePrefix(fmt.Sprintf("10.%d.1.%d/16", network, n)),
+		IPv4: netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.%d/16", network, 1+n/256, n%256)),
 		IPv6: netip.MustParsePrefix(fmt.Sprintf("fd00:%d::%x/64", network, n+0x100)),
 	}
 }

@@ -45,6 +45,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["compare"] = compareSnapshot
 	all["setvar"] = setVariable
 	all["random-kills"] = randomKills
+	all["session"] = runSession
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
@@ -174,7 +175,7 @@ func controlDaemon(s *scene, ts *testscript.TestScript, args []string) error {
 		}
 		return s.host.StartDaemon(args[1:]...)
 	case "second":
-		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir()}
+		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir()}
 		return inHost(s, ts, append(argv, args[1:]...)...)
 	}
 	ts.Fatalf("unknown: daemon %s", args[0])
@@ -211,11 +212,19 @@ func takeSnapshot(s *scene, _ *testscript.TestScript, _ []string) error {
 	return err
 }
 
-func compareSnapshot(s *scene, ts *testscript.TestScript, _ []string) error {
+// compareSnapshot is "compare", or "compare DURATION" for what takes longer than things usually do.
+func compareSnapshot(s *scene, ts *testscript.TestScript, args []string) error {
 	if s.taken == nil {
 		ts.Fatalf("compare without a snapshot before it")
 	}
-	return s.same(*s.taken)
+	within := settleTime
+	if len(args) > 0 {
+		var err error
+		if within, err = time.ParseDuration(args[0]); err != nil {
+			ts.Fatalf("usage: compare [DURATION]")
+		}
+	}
+	return s.same(*s.taken, within)
 }
 
 // inPath makes sure that a binary of the project exists before the first script needs it.

@@ -15,12 +15,13 @@ import (
 // killsEnv is how often random-kills kills; CI's few show that the scenario works, a hundred that the daemon does.
 const killsEnv = "SLUICE_KILLS"
 
-// randomKills starts and removes containers, and kills the daemon (every fourth time the engine) at a random moment of
-// it: random-kills NETWORK. With -engine before the network it kills the engine every time. Afterwards both run.
+// randomKills makes networks and containers come and go, and kills the daemon at a random moment of it:
+// random-kills NETWORK. With -engine before the network it kills the engine, every fourth time the daemon as well.
+// Afterwards both run, and nothing that came in between is left for Docker.
 func randomKills(s *scene, ts *testscript.TestScript, args []string) error {
-	rounds, engineEvery := 8, 4
+	rounds, engine := 8, false
 	if len(args) == 2 && args[0] == "-engine" {
-		rounds, engineEvery, args = 3, 1, args[1:] // an engine takes its time
+		rounds, engine, args = 3, true, args[1:] // an engine takes its time
 	}
 	if len(args) != 1 {
 		ts.Fatalf("usage: random-kills [-engine] NETWORK")
@@ -29,15 +30,23 @@ func randomKills(s *scene, ts *testscript.TestScript, args []string) error {
 		rounds = n
 	}
 	seed := uint64(time.Now().UnixNano())
-	ts.Logf("%d kills with seed %d", rounds, seed)
 	random := rand.New(rand.NewPCG(seed, seed))
+	start := time.Now()
+	if err := s.comeAndGo("kill", args[0], 0, func() error { return nil }); err != nil {
+		return fmt.Errorf("without a kill: %w", err)
+	}
+	whole := time.Since(start)
+	ts.Logf("%d kills within %v, with seed %d", rounds, whole, seed)
 	for round := range rounds {
-		delay := time.Duration(random.IntN(400)) * time.Millisecond
 		kill := s.killDaemon
-		if round%engineEvery == engineEvery-1 {
+		switch {
+		case engine && round%4 == 3:
+			kill = s.killBoth
+		case engine:
 			kill = s.killEngine
 		}
-		if err := s.killOnce(round, delay, args[0], kill); err != nil {
+		delay := time.Duration(random.Int64N(int64(whole)))
+		if err := s.comeAndGo(fmt.Sprintf("kill-%d", round), args[0], delay, kill); err != nil {
 			return fmt.Errorf("kill %d after %v: %w", round, delay, err)
 		}
 	}
@@ -52,23 +61,33 @@ func (s *scene) killEngine() error {
 	return errors.Join(s.host.StopDocker(syscall.SIGKILL), s.host.StartDocker(s.docker...))
 }
 
-// killOnce lets one container come and go, and calls kill meanwhile. That the container's commands
-// fail is to be expected; that something is left of it is not, and is seen at the script's end.
-func (s *scene) killOnce(round int, delay time.Duration, network string, kill func() error) error {
+func (s *scene) killBoth() error {
+	return errors.Join(s.host.StopDocker(syscall.SIGKILL), s.killDaemon(), s.host.StartDocker(s.docker...))
+}
+
+// comeAndGo lets a container come and go on two networks, of which one comes and goes with it, and calls kill after
+// delay. That Docker's commands fail then is to be expected; that Docker cannot remove what they left is not, and
+// whether anything else is left is seen at the script's end.
+func (s *scene) comeAndGo(name, network string, delay time.Duration, kill func() error) error {
 	ctx, cancel := withTimeout()
 	defer cancel()
-	name := fmt.Sprintf("kill-%d", round)
-	script := fmt.Sprintf(`docker run -d --name %s --network %s -p 0:80 probe; docker network disconnect -f %s %s; docker rm -f %s`,
-		name, network, network, name, name)
-	cmd := s.host.Command(ctx, "sh", "-c", script)
+	const life = `
+		docker network create -d sluice --ipam-driver sluice --ipv6 $0
+		docker run -d --name $0 --network $1 -p 80 probe
+		docker network connect $0 $0
+		docker network disconnect -f $1 $0
+		docker rm -f $0
+		docker network rm $0`
+	const remove = `
+		docker rm -f $0 || ! docker inspect $0 || exit 1
+		docker network rm $0 || ! docker network inspect $0`
+	cmd := s.host.Command(ctx, "sh", "-c", life, name, network)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	time.Sleep(delay)
 	err := kill()
 	_ = cmd.Wait()
-	if _, rm := s.host.Output(ctx, "sh", "-c", "docker rm -f "+name+" || ! docker inspect "+name); rm != nil {
-		return errors.Join(err, rm)
-	}
-	return err
+	_, left := s.host.Output(ctx, "sh", "-c", remove, name)
+	return errors.Join(err, left)
 }

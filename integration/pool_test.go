@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -108,14 +109,14 @@ func (s *scene) tidy() error {
 	if out, err := s.host.Output(ctx, "sh", "-ec", remove); err != nil {
 		return fmt.Errorf("tidy: %w\n%s", err, out)
 	}
-	return s.same(s.clean)
+	return s.same(s.clean, settleTime)
 }
 
 // same waits until the host is as it was.
-func (s *scene) same(want hosts.Snapshot) error {
+func (s *scene) same(want hosts.Snapshot, within time.Duration) error {
 	ctx, cancel := withTimeout()
 	defer cancel()
-	return hosts.Poll(settleTime, func() error {
+	return hosts.Poll(within, func() error {
 		got, err := s.host.Snapshot(ctx)
 		if err != nil {
 			return err

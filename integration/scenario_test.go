@@ -61,15 +61,17 @@ func suites() []string {
 	return hosts.Suites()
 }
 
-// condition knows [old] and [new]: the engine before and since version 28.
+// condition knows [old] and [new], the engine before and since version 28, and [splits], since 29.
 func condition(engine hosts.Engine, cond string) (bool, error) {
 	switch cond {
 	case "old":
 		return engine.Old(), nil
 	case "new":
 		return !engine.Old(), nil
+	case "splits":
+		return engine.Splits(), nil
 	}
-	return false, fmt.Errorf("unknown condition %q: old and new are known", cond)
+	return false, fmt.Errorf("unknown condition %q: old, new and splits are known", cond)
 }
 
 // setup gives a script its host, and takes it back at the end.
@@ -87,6 +89,8 @@ func (p *pool) setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("STATE", s.host.StateDir())
+	env.Setenv("POLICIES", s.host.PolicyDir())
+	env.Setenv("ROOT", filepath.Dir(p.bin))
 	t := env.T()
 	env.Defer(func() {
 		failed := t.(failer).Failed()

@@ -73,12 +73,12 @@ func TestFilterMatches(t *testing.T) {
 func TestFilterRefuses(t *testing.T) {
 	for want, f := range map[string]api.EventFilter{
 		`no type "drops", only drop, verdict, trace, audit, learn`: {Types: []string{"drops"}},
-		`no verdict "no", only allowed, denied`:      {Verdicts: []string{"no"}},
-		`no protocol "ip"`:                           {Protocols: []string{"ip"}},
-		`no protocol "256"`:                          {Protocols: []string{"256"}},
-		`"10.0.0.0/33" is neither`:                   {Addresses: []string{"10.0.0.0/33"}},
-		`no drop reason "because", only labels`:      {Reasons: []string{"because"}},
-		"must not be negative":                       {Last: -1},
+		`no verdict "no", only allowed, denied`:                    {Verdicts: []string{"no"}},
+		`no protocol "ip"`:                                         {Protocols: []string{"ip"}},
+		`no protocol "256"`:                                        {Protocols: []string{"256"}},
+		`"10.0.0.0/33" is neither`:                                 {Addresses: []string{"10.0.0.0/33"}},
+		`no drop reason "because", only labels`:                    {Reasons: []string{"because"}},
+		"must not be negative":                                     {Last: -1},
 	} {
 		if _, err := newFilter(f); api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", f, err, want)

@@ -24,6 +24,9 @@ const (
 	maxDescriptionLength = 4096
 )
 
+// versionOf is the apiVersion of each kind.
+var versionOf = map[string]string{kindPolicy: apiVersion, kindClusterwide: apiVersion, kindNetwork: apiVersionNetwork}
+
 // Parse reads the policy documents of a file: YAML or JSON, several separated by ---, lists as kubectl writes them.
 // file is the name for messages. Everything that is unknown or cannot be enforced is refused; the error is then
 // Problems, all that were found. Two documents of one name are refused. A file without documents gives no policies.
@@ -66,7 +69,11 @@ func (d *reader) documents(r io.Reader) {
 		if len(doc.Content) == 0 || isNull(doc.Content[0]) {
 			continue
 		}
-		d.document(doc.Content[0], "", "", true)
+		if n := doc.Content[0]; n.Kind == yaml.SequenceNode {
+			d.ruleList(n)
+		} else {
+			d.document(n, "", "", true)
+		}
 	}
 }
 
@@ -92,10 +99,7 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 		d.fail(n, path, "expected a policy document, found %s", describe(n))
 		return
 	}
-	kind, version := defaultKind, ""
-	if defaultKind != "" {
-		version = apiVersion
-	}
+	kind, version := defaultKind, versionOf[defaultKind]
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		switch n.Content[i].Value {
 		case "kind":
@@ -106,18 +110,17 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 	}
 	switch kind {
 	case "":
-		if hasKey(n, shortKey) && version == "" {
-			d.short(n, path)
-			return
+		d.withoutKind(n, path, version, top)
+	case kindPolicy, kindClusterwide, kindNetwork:
+		switch {
+		case version != versionOf[kind]:
+			d.fail(n, join(path, "apiVersion"), "%s is of apiVersion %s, found %s", kind, versionOf[kind], shorten(version))
+		case kind == kindNetwork:
+			d.networkPolicy(n, path)
+		default:
+			d.policy(n, path, kind)
 		}
-		d.fail(n, join(path, "kind"), "missing: a policy is a %s or a %s, or a list of %s in the short form", kindPolicy, kindClusterwide, shortKey)
-	case kindPolicy, kindClusterwide:
-		if version != apiVersion {
-			d.fail(n, join(path, "apiVersion"), "%s is of apiVersion %s, found %s", kind, apiVersion, shorten(version))
-			return
-		}
-		d.policy(n, path, kind)
-	case kindList, kindPolicy + kindListSuffix, kindClusterwide + kindListSuffix:
+	case kindList, kindPolicy + kindListSuffix, kindClusterwide + kindListSuffix, kindNetwork + kindListSuffix:
 		if !top {
 			d.fail(n, path, "a list within a list")
 			return
@@ -125,7 +128,20 @@ func (d *reader) document(n *yaml.Node, path, defaultKind string, top bool) {
 		d.items(n, path, kind, version)
 	default:
 		d.fail(n, join(path, "kind"), "%s is not a policy that Sluice reads%s", shorten(kind),
-			suggest(kind, []string{kindPolicy, kindClusterwide}))
+			suggest(kind, []string{kindPolicy, kindClusterwide, kindNetwork}))
+	}
+}
+
+// withoutKind reads the short form; what else lacks a kind is refused.
+func (d *reader) withoutKind(n *yaml.Node, path, version string, top bool) {
+	switch {
+	case hasKey(n, shortKey) && version == "":
+		d.short(n, path)
+	case top && isRule(n):
+		d.fail(n, path, "a rule without a document around it stands in a list: [{…}]")
+	default:
+		d.fail(n, join(path, "kind"), "missing: a policy is a %s, a %s or a %s, or a list of %s in the short form",
+			kindPolicy, kindClusterwide, kindNetwork, shortKey)
 	}
 }
 
@@ -140,7 +156,8 @@ func hasKey(n *yaml.Node, key string) bool {
 }
 
 func (d *reader) items(n *yaml.Node, path, kind, version string) {
-	want, itemKind := apiVersion, strings.TrimSuffix(kind, kindListSuffix)
+	itemKind := strings.TrimSuffix(kind, kindListSuffix)
+	want := versionOf[itemKind]
 	if kind == kindList {
 		want, itemKind = apiVersionList, ""
 	}
@@ -159,15 +176,7 @@ func (d *reader) items(n *yaml.Node, path, kind, version string) {
 // policy reads one document with spec, specs or both.
 func (d *reader) policy(n *yaml.Node, path, kind string) {
 	p := &Policy{Source: Source{File: d.file, Line: n.Line}}
-	// The namespace first, whatever the order of fields: selectors depend on it.
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == "metadata" {
-			if m := d.follow(n.Content[i+1], join(path, "metadata")); m != nil && !isNull(m) {
-				d.metadata(m, join(path, "metadata"), p, kind)
-			}
-			break
-		}
-	}
+	d.metadataFirst(n, path, p, kind)
 	rules := 0
 	d.mapping(n, path, fields{
 		"apiVersion": ignore(), "kind": ignore(), "metadata": ignore(),
@@ -188,6 +197,18 @@ func (d *reader) policy(n *yaml.Node, path, kind string) {
 		d.fail(n, join(path, "spec"), "missing: the document has no rules")
 	}
 	d.policies = append(d.policies, p)
+}
+
+// metadataFirst reads the name and the namespace, whatever the order of fields: selectors depend on it.
+func (d *reader) metadataFirst(n *yaml.Node, path string, p *Policy, kind string) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "metadata" {
+			if m := d.follow(n.Content[i+1], join(path, "metadata")); m != nil && !isNull(m) {
+				d.metadata(m, join(path, "metadata"), p, kind)
+			}
+			return
+		}
+	}
 }
 
 func (d *reader) metadata(n *yaml.Node, path string, p *Policy, kind string) {
@@ -214,18 +235,24 @@ func (d *reader) metadata(n *yaml.Node, path string, p *Policy, kind string) {
 	})
 }
 
-// validName accepts what Kubernetes accepts as a name (RFC 1123), and the underscores and capitals of projects.
+// validName refuses what is not a name.
 func (d *reader) validName(n *yaml.Node, path, s string) bool {
-	ok := s != "" && len(s) <= maxNameLength && s[0] != '.' && s[0] != '-'
-	for _, r := range s {
-		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._", r))
-	}
-	if !ok {
+	if !isName(s) {
 		d.fail(n, path, "%s is not a name: letters, digits, '-', '.' and '_', at most %d", shorten(s), maxNameLength)
+		return false
 	}
 	if s == LabelPolicyName {
 		d.fail(n, path, whyReserved)
 		return false
+	}
+	return true
+}
+
+// isName accepts what Kubernetes accepts as a name (RFC 1123), and the underscores and capitals of projects.
+func isName(s string) bool {
+	ok := s != "" && len(s) <= maxNameLength && s[0] != '.' && s[0] != '-'
+	for _, r := range s {
+		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._", r))
 	}
 	return ok
 }

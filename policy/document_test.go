@@ -120,6 +120,8 @@ func TestParseManyDocuments(t *testing.T) {
 			{"metadata": {"name": "a"}, "spec": {"endpointSelector": {}, "egress": [{}]}, "status": {"conditions": []}}]}`, []string{"a"}},
 		{"JSON with tabs", "{\n\t\"apiVersion\": \"cilium.io/v2\",\n\t\"kind\": \"CiliumClusterwideNetworkPolicy\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"spec\": {\"endpointSelector\": {}, \"ingress\": [{}]}\n}", []string{"a"}},
 		{"spec before metadata", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nspec: {endpointSelector: {}, ingress: [{}]}\nmetadata: {name: a, namespace: n}", []string{"n/a"}},
+		{"list of NetworkPolicies", "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n- {metadata: {name: a, namespace: n}, spec: {podSelector: {}}, status: {}}", []string{"n/a"}},
+		{"kinds together", doc("a") + "\n---\n" + networkPolicy("{name: b}", "podSelector: {}") + "---\n" + guide, []string{"a", "b", "rule1"}},
 		{"anchors", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: a}\nspec:\n  endpointSelector: &s {matchLabels: {app: a}}\n  ingress: [{fromEndpoints: [*s]}]", []string{"a"}},
 	}
 	for _, tt := range tests {
@@ -248,7 +250,8 @@ func TestRefusedDocuments(t *testing.T) {
 		{"not YAML", "a: [", "test.yaml:1: not valid YAML"},
 		{"text", "hello", "test.yaml:1: expected a policy document"},
 		{"no kind", "metadata: {}", "test.yaml:1: kind: missing"},
-		{"Kubernetes' own", "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1", `test.yaml:1: kind: "NetworkPolicy" is not a policy that Sluice reads`},
+		{"Kubernetes' own, of an old version", "kind: NetworkPolicy\napiVersion: extensions/v1beta1", "test.yaml:1: apiVersion: NetworkPolicy is of apiVersion networking.k8s.io/v1"},
+		{"Kubernetes' own without spec", "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: a}", "test.yaml:1: spec: missing"},
 		{"version", "kind: CiliumNetworkPolicy\napiVersion: cilium.io/v1", "test.yaml:1: apiVersion: CiliumNetworkPolicy is of apiVersion cilium.io/v2"},
 		{"no name", "kind: CiliumNetworkPolicy\napiVersion: cilium.io/v2\nspec: {endpointSelector: {}, ingress: [{}]}", "test.yaml:1: metadata.name: missing"},
 		{"bad name", "kind: CiliumNetworkPolicy\napiVersion: cilium.io/v2\nmetadata: {name: a/b}\nspec: {endpointSelector: {}, ingress: [{}]}", `test.yaml:3: metadata.name: "a/b" is not a name`},

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/sluice-net/sluice/identity"
 )
 
@@ -36,9 +38,36 @@ func TestReferenceExamples(t *testing.T) {
 			t.Errorf("accepted, but marked as refused:\n%s", b[2])
 		case b[1] == "" && err != nil:
 			t.Errorf("%v in\n%s", err, b[2])
-		case b[1] == "" && len(policies) != 1:
-			t.Errorf("%d policies in\n%s", len(policies), b[2])
+		case b[1] == "" && len(policies) == 0:
+			t.Errorf("no policy in\n%s", b[2])
 		}
+	}
+}
+
+// TestReferenceLabels reads the labels of every compose example.
+func TestReferenceLabels(t *testing.T) {
+	blocks := regexp.MustCompile("(?ms)^```yaml compose\n(.*?)^```$").FindAllStringSubmatch(reference(t), -1)
+	services := 0
+	for _, b := range blocks {
+		var file struct {
+			Services map[string]struct{ Labels map[string]string }
+		}
+		if err := yaml.Unmarshal([]byte(b[1]), &file); err != nil {
+			t.Fatalf("%v in\n%s", err, b[1])
+		}
+		for name, service := range file.Services {
+			services++
+			l := identity.Labels{labelProject: "shop", labelService: name, labelNetwork: "front"}
+			for key, value := range service.Labels {
+				l[key] = value
+			}
+			if p, err := LabelPolicy(l); err != nil || p == nil && len(service.Labels) > 0 {
+				t.Errorf("%s: %v, %v", name, p, err)
+			}
+		}
+	}
+	if len(blocks) < 4 || services < 10 {
+		t.Errorf("only %d examples with %d services", len(blocks), services)
 	}
 }
 
@@ -55,6 +84,14 @@ func TestReferenceIsComplete(t *testing.T) {
 	for e := range entityClasses {
 		words = append(words, "`"+string(e)+"`")
 	}
+	for name := range groups {
+		words = append(words, "`@"+name+"`")
+	}
+	for _, key := range LabelKeys() {
+		words = append(words, "`"+key+"`")
+	}
+	words = append(words, presetNames[1:]...)
+	words = append(words, enforcementNames[:]...)
 	for e := range entityRefusals {
 		words = append(words, "`"+e+"`")
 	}

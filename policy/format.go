@@ -117,8 +117,9 @@ func quoteWord(s string) string {
 	return strconv.Quote(s)
 }
 
-// formatPorts writes alternatives of ports as the parts of items behind the peer; "" is every port.
-func formatPorts(c *Clause) ([]string, error) {
+// formatPorts writes alternatives of ports as the parts of items behind the peer; "" is every port. Named ports are left
+// out for peers that have none.
+func formatPorts(c *Clause, nameless bool) ([]string, error) {
 	if c.AnyPort {
 		return []string{""}, nil
 	}
@@ -126,6 +127,9 @@ func formatPorts(c *Clause) ([]string, error) {
 	byProtocol := map[string][]string{}
 	for _, pr := range c.Ports {
 		for _, p := range pr.Ports {
+			if p.Name != "" && nameless {
+				continue
+			}
 			number, protocol, err := formatPort(p)
 			if err != nil {
 				return nil, err
@@ -212,26 +216,38 @@ func formatClauses(r *Rule, d Direction, deny bool) ([]string, error) {
 		if c.Direction != d || c.Deny != deny {
 			continue
 		}
-		ports, err := formatPorts(c)
-		if err != nil {
-			return nil, err
-		}
-		peers, err := formatPeers(c.Peers)
-		if err != nil {
-			return nil, err
-		}
-		for _, peer := range peers {
-			for _, port := range ports {
-				if port != "" && strings.Contains(peer, ":") && !strings.Contains(peer, "label:") && looksLikeAddress(peer) {
-					items = append(items, "["+peer+"]"+port)
-					continue
-				}
-				items = append(items, peer+port)
+		for _, peer := range c.Peers {
+			texts, err := formatItems(c, peer)
+			if err != nil {
+				return nil, err
 			}
+			items = append(items, texts...)
 		}
 	}
 	if len(items) == 0 && !deny && r.Close[d] {
 		items = []string{"@none"}
+	}
+	return items, nil
+}
+
+// formatItems writes the items that a clause is for one of its peers.
+func formatItems(c *Clause, peer Peer) (items []string, err error) {
+	ports, err := formatPorts(c, c.Direction == Egress && peer.nameless())
+	if err != nil {
+		return nil, err
+	}
+	peers, err := formatPeers([]Peer{peer})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range peers {
+		for _, port := range ports {
+			if port != "" && peer.Prefix.IsValid() && strings.Contains(text, ":") {
+				items = append(items, "["+text+"]"+port)
+				continue
+			}
+			items = append(items, text+port)
+		}
 	}
 	return items, nil
 }

@@ -103,9 +103,6 @@ func cnpItems(p *Policy, r *Rule, d Direction, deny bool) ([]*yaml.Node, error) 
 			}
 			lists[kind].Content = append(lists[kind].Content, n)
 		}
-		if len(c.Peers) == 0 {
-			lists["Endpoints"] = sequence()
-		}
 		for _, kind := range kinds {
 			if lists[kind] == nil {
 				continue
@@ -197,6 +194,9 @@ func cnpPorts(c *Clause) (*yaml.Node, error) {
 	for _, pr := range c.Ports {
 		ports := sequence()
 		for _, p := range pr.Ports {
+			if p.AnyProtocol && p.Name == "" && p.First == 0 && p.Last == 0xffff {
+				return nil, nil // no list of ports says every protocol: "0" is TCP, UDP and SCTP
+			}
 			n, err := cnpPort(p)
 			if err != nil {
 				return nil, err
@@ -206,7 +206,7 @@ func cnpPorts(c *Clause) (*yaml.Node, error) {
 		list.Content = append(list.Content, mapping("ports", ports))
 	}
 	if len(list.Content) == 0 { // no port: an item without ports would be every port
-		list.Content = append(list.Content, mapping())
+		list.Content = append(list.Content, mapping("ports", sequence()))
 	}
 	return list, nil
 }

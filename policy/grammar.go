@@ -156,6 +156,9 @@ func (i *term) cut() (peer string, ports int, f *fault) {
 			from = len(kind) + 1
 		}
 	}
+	if from == 0 && strings.Count(text, ":") > 1 && blanksHint(text) == "" {
+		return "", 0, faultf(i.at, "%s has several colons: a port follows one, and IPv6 addresses with ports stand in brackets, [2001:db8::1]:443", shorten(text))
+	}
 	if colon := indexOutside(text[from:], ':'); colon >= 0 {
 		return text[:from+colon], from + colon + 1, nil
 	}

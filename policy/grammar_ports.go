@@ -77,7 +77,7 @@ func (p *Port) parse(s string, explicit bool, at int) *fault {
 		return p.parseRange(s, at)
 	}
 	name := strings.ToLower(s)
-	if !isPortName(name) {
+	if !isPortName(name) || name[0] <= '9' {
 		return faultf(at, "%s is neither a port from 1 to 65535, a range such as 8000-8099, nor the name of a port%s", shorten(s), portHint(s))
 	}
 	p.Name = name
@@ -90,10 +90,10 @@ func (p *Port) parse(s string, explicit bool, at int) *fault {
 
 func portHint(s string) string {
 	switch {
+	case strings.Contains(s, ":"):
+		return blanksHint(s)
 	case strings.ContainsAny(s, ",;|"):
 		return ": several ports stand in braces, {80,443}"
-	case strings.Contains(s, ":"):
-		return ": IPv6 addresses with ports stand in brackets, [2001:db8::1]:443"
 	}
 	return ""
 }

@@ -20,6 +20,8 @@ type labelReader struct {
 	labels   identity.Labels
 	rule     Rule
 	problems Problems
+	// alone: the container has other labels, which are not known. What depends on them is not judged.
+	alone bool
 }
 
 // labelReaders are the labels with a fixed key, without LabelPrefix.
@@ -55,6 +57,18 @@ func LabelKeys() []string {
 // the keys.
 func LabelPolicy(l identity.Labels) (*Policy, error) {
 	r := labelReader{labels: l}
+	return r.policy()
+}
+
+// CheckLabels returns the error that LabelPolicy has for every container with these labels, whatever others it has.
+func CheckLabels(l identity.Labels) error {
+	r := labelReader{labels: l, alone: true}
+	_, err := r.policy()
+	return err
+}
+
+func (r *labelReader) policy() (*Policy, error) {
+	l := r.labels
 	found := false
 	for _, key := range ownKeys(l) {
 		found = true
@@ -100,8 +114,17 @@ func (r *labelReader) label(key, value string) {
 			r.fail(key, 1, "%s: %v", shorten(value), err)
 		}
 	default:
-		r.fail(key, 0, "Sluice knows no such label%s", suggest(key, LabelKeys()))
+		r.fail(key, 0, "Sluice knows no such label%s", suggestKey(key))
 	}
+}
+
+// suggestKey is suggest for labels: what starts like the word comes first.
+func suggestKey(key string) string {
+	keys := LabelKeys()
+	if i := slices.IndexFunc(keys, func(k string) bool { return strings.HasPrefix(k, key+".") }); i >= 0 {
+		return ", did you mean " + keys[i] + "?"
+	}
+	return suggest(key, keys)
 }
 
 // publishedPort reads the HOSTPORT of a key, which may have a protocol: "53/udp".
@@ -163,6 +186,9 @@ func (t *term) clause(d Direction, deny bool, path string, line int) Clause {
 // check finds what is right by the grammar but can never be.
 func (r *labelReader) check(t *term, d Direction) []*fault {
 	faults := slices.DeleteFunc([]*fault{t.checkPeer(), t.checkNames(d)}, func(f *fault) bool { return f == nil })
+	if r.alone {
+		return faults
+	}
 	if _, ok := r.labels[labelProject]; t.peer.SameProject && !ok {
 		faults = append(faults, faultf(t.at, "the container is of no compose project, so there is no service %s beside it: write name:%s for a container, or PROJECT/%s",
 			t.peer.service(), t.peer.service(), t.peer.service()))
@@ -173,9 +199,14 @@ func (r *labelReader) check(t *term, d Direction) []*fault {
 	own, _ := PortsFromLabels(r.labels)
 	for _, p := range t.ports {
 		if p.Name != "" && len(resolveNamed([]Port{p}, own)) == 0 {
-			names := make([]string, len(own))
+			names := make([]string, 0, len(own))
 			for i := range own {
-				names[i] = own[i].Name
+				if own[i].Name != p.Name {
+					names = append(names, own[i].Name)
+					continue
+				}
+				faults = append(faults, faultf(t.portsAt, "the container's port %s is not of protocol %s: leave the protocol out", p.Name, protocolName(p.Protocol)))
+				return faults
 			}
 			faults = append(faults, faultf(t.portsAt, "the container has no port of the name %s%s; a label %s%s=PORT gives it one",
 				p.Name, nearestOnly(p.Name, names), prefixPort, p.Name))
@@ -199,9 +230,7 @@ var wellKnown = map[string]int{"http": 80, "https": 443, "dns": 53, "domain": 53
 
 // checkNames refuses named ports of peers that have none.
 func (t *term) checkNames(d Direction) *fault {
-	nameless := t.peer.Prefix.IsValid() || t.peer.Domain != "" ||
-		slices.Contains([]Entity{EntityHost, EntityLAN, EntityInternet, EntityWorld}, t.peer.Entity)
-	if d != Egress || !nameless {
+	if d != Egress || !t.peer.nameless() {
 		return nil
 	}
 	for _, p := range t.ports {
@@ -213,6 +242,11 @@ func (t *term) checkNames(d Direction) *fault {
 		}
 	}
 	return nil
+}
+
+// nameless tells whether a peer has no named ports: only containers do.
+func (p Peer) nameless() bool {
+	return p.Prefix.IsValid() || p.Domain != "" || slices.Contains([]Entity{EntityHost, EntityLAN, EntityInternet, EntityWorld}, p.Entity)
 }
 
 // service is the service of the same project that a peer means.

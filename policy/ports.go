@@ -47,7 +47,7 @@ func (r *clauseReader) portRule(n *yaml.Node, path string, pr *PortRule) {
 	known := fields{"ports": read(func(n *yaml.Node, path string) {
 		r.list(n, path, func(n *yaml.Node, path string) {
 			if p, ok := r.port(n, path); ok {
-				pr.Ports = append(pr.Ports, p)
+				pr.Ports = append(pr.Ports, p.perProtocol()...)
 			}
 		})
 	})}
@@ -59,10 +59,24 @@ func (r *clauseReader) portRule(n *yaml.Node, path string, pr *PortRule) {
 	r.mapping(n, path, known)
 }
 
+// perProtocol spells out what ANY is in a list of ports: the protocols that have ports, also where every port is meant.
+// (Every protocol of a Port is what a missing list says.)
+func (p Port) perProtocol() []Port {
+	if !p.AnyProtocol || p.Name != "" || p.First != 0 || p.Last != 0xffff {
+		return []Port{p}
+	}
+	list := make([]Port, len(portProtocols))
+	for i, protocol := range portProtocols {
+		list[i] = Port{Protocol: protocol, Last: 0xffff}
+	}
+	return list
+}
+
 // l7 refuses rules above the ports, but the empty ones, which restrict nothing.
 func (r *clauseReader) l7(n *yaml.Node, path string) {
 	r.mapping(n, path, fields{
 		"http": refuse(whyL7), "dns": refuse(whyL7), "kafka": refuse(whyL7), "l7": refuse(whyL7), "l7proto": refuse(whyL7),
+		"HTTP": refuse(whyL7), "Kafka": refuse(whyL7), // as the guides for Docker wrote them
 	})
 }
 

@@ -51,6 +51,7 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 		"endpointSelector": read(func(n *yaml.Node, path string) {
 			selective = true
 			if s, ok := d.selector(n, path); ok {
+				d.withinNamespace(n, path, s, p.Namespace)
 				r.Subject = s.inNamespace(p.Namespace)
 			}
 		}),
@@ -76,6 +77,16 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 		}
 	}
 	p.Rules = append(p.Rules, r)
+}
+
+// withinNamespace refuses a subject of another namespace than the policy's: it would select nobody.
+func (d *reader) withinNamespace(n *yaml.Node, path string, s Selector, namespace string) {
+	for _, r := range s.Requirements {
+		own, elsewhere := slices.Contains(r.Values, namespace), r.Key == LabelNamespace || r.Key == identity.LabelProject
+		if namespace != "" && elsewhere && (r.Operator == In && !own || r.Operator == NotIn && own) {
+			d.fail(n, path, "%s selects nobody: the policy is about the namespace %s", r, namespace)
+		}
+	}
 }
 
 func (d *reader) optionalBool(to **bool) field {
@@ -368,8 +379,8 @@ func (d *decoder) labelKey(n *yaml.Node, path string) (string, bool) {
 	key := strings.TrimPrefix(identity.NormaliseKey(s), "k8s:")
 	source, _, hasSource := strings.Cut(identity.NormaliseKey(s), ":")
 	switch {
-	case key == LabelNamespace:
-		return key, true
+	case key == LabelNamespace || key == labelOfNamespaces+labelNamespaceName:
+		return LabelNamespace, true
 	case hasSource && source == "reserved":
 		d.fail(n, path, "reserved labels are not supported; use fromEntities or toEntities")
 	case hasSource && slices.Contains([]string{"k8s", "cidr", "cidrgroup", "fqdn", "node", "unspec"}, source):

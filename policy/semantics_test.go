@@ -58,6 +58,11 @@ var semantics = []struct {
 	allowed: []ask{{Ingress, "web", "tcp 80"}, {Ingress, "web", "icmp 8"}},
 	denied:  []ask{{Ingress, "job", "tcp 80"}},
 }, {
+	name:    "denied ports of every protocol leave the others",
+	specs:   []string{selectDB + "enableDefaultDeny: {ingress: false}\ningressDeny: [{toPorts: [{ports: [{port: '0'}]}]}]"},
+	allowed: []ask{{Ingress, "web", "icmp 8"}, {Ingress, "host", "gre 0"}},
+	denied:  []ask{{Ingress, "web", "tcp 80"}, {Ingress, "host", "udp 80"}, {Ingress, "1.1.1.1", "sctp 80"}},
+}, {
 	name:   "an item of toPorts without ports is no port",
 	specs:  []string{selectDB + "ingress: [{fromEndpoints: [{}], toPorts: [{}]}]"},
 	denied: []ask{{Ingress, "web", "tcp 80"}},
@@ -123,10 +128,11 @@ var semantics = []struct {
 	allowed: []ask{{Egress, "web", "tcp 53"}, {Egress, "1.1.1.1", "udp 53"}, {Egress, "host", "sctp 53"}},
 	denied:  []ask{{Egress, "web", "gre 0"}, {Egress, "web", "icmp 0"}, {Egress, "web", "tcp 54"}},
 }, {
-	name:    "port 0 is every port, with ANY every protocol",
-	specs:   []string{selectDB + "egress: [{toPorts: [{ports: [{port: '0', protocol: UDP}, {protocol: GRE}]}]}]\ningress: [{toPorts: [{ports: [{port: '0'}]}]}]"},
-	allowed: []ask{{Egress, "web", "udp 1"}, {Egress, "web", "udp 65535"}, {Egress, "web", "gre 0"}, {Ingress, "web", "esp 0"}, {Ingress, "host", "icmp 8"}},
-	denied:  []ask{{Egress, "web", "tcp 1"}},
+	name:  "port 0 is every port, with ANY of the protocols that have ports",
+	specs: []string{selectDB + "egress: [{toPorts: [{ports: [{port: '0', protocol: UDP}, {protocol: GRE}]}]}]\ningress: [{toPorts: [{ports: [{port: '0'}]}]}]"},
+	allowed: []ask{{Egress, "web", "udp 1"}, {Egress, "web", "udp 65535"}, {Egress, "web", "gre 0"}, {Ingress, "web", "tcp 0"}, {Ingress, "host", "udp 65535"},
+		{Ingress, "1.1.1.1", "sctp 9"}},
+	denied: []ask{{Egress, "web", "tcp 1"}, {Ingress, "web", "esp 0"}, {Ingress, "host", "icmp 8"}, {Ingress, "web", "icmpv6 128"}},
 }, {
 	name:    "ICMP by type",
 	specs:   []string{selectDB + "ingress: [{icmps: [{fields: [{type: EchoRequest}, {type: 128, family: IPv6}]}]}]"},

@@ -206,6 +206,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(`{"kind": "List", "apiVersion": "v1", "items": [{"kind": "CiliumNetworkPolicy"}]}`)
 	f.Add("a: &a [*a]")
+	f.Add(guide)
+	f.Add(networkPolicy("{name: p}", networkPolicies[len(networkPolicies)-1].spec))
 	universe := testUniverse()
 	db, _ := universe.Get(idDB)
 	f.Fuzz(func(t *testing.T, text string) {

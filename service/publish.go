@@ -40,3 +40,38 @@ type Published struct {
 	Frontend Frontend
 	Backend  Backend
 }
+
+// Claim asks for the ports of one owner.
+type Claim struct {
+	// Owner is who answers: an endpoint.
+	Owner string
+	// Sandbox is whose ports they are: a container's. Its owners share them, so that one of them can have those of
+	// IPv4, the other those of IPv6, and one can take over from another. Empty: nobody shares them.
+	Sandbox string
+	// Addrs are the owner's addresses.
+	Addrs []netip.Addr
+	// Split says that the sandbox has one owner for IPv4 and another for IPv6. Which of them this one is, it does not
+	// say: see Registry.Publish.
+	Split    bool
+	Mappings []Mapping
+}
+
+// TakenError says that somebody else has a host port. It is an ErrTaken.
+type TakenError struct {
+	Frontend Frontend
+	// Owner is who has it; empty: a socket of the host.
+	Owner string
+	// Cause is what the Reserver said of the socket.
+	Cause error
+}
+
+// Error names the frontend and who has it.
+func (e *TakenError) Error() string {
+	if e.Owner != "" {
+		return fmt.Sprintf("%s: %v to endpoint %.12s", e.Frontend, ErrTaken, e.Owner)
+	}
+	return fmt.Sprintf("%s: %v: %v", e.Frontend, ErrTaken, e.Cause)
+}
+
+// Unwrap makes it an ErrTaken.
+func (e *TakenError) Unwrap() error { return ErrTaken }

@@ -32,129 +32,93 @@ type Registry struct {
 
 	mu     sync.Mutex
 	owners map[string]*holding
-	taken  map[Frontend]string // owner
-	next   uint16              // ephemeral port to try first
+	taken  map[Frontend]reserved
+	next   uint16 // ephemeral port to try first
 }
 
 // holding is what an owner has.
 type holding struct {
+	sandbox   string
+	split     bool
 	published []Published
-	requests  []Mapping
-	addrs     []netip.Addr
-	closers   map[Frontend]io.Closer
+}
+
+// reserved is a frontend that is held.
+type reserved struct {
+	owner string
+	io.Closer
 }
 
 // NewRegistry makes an empty registry.
 func NewRegistry(r Reserver, e Ephemeral) *Registry {
-	return &Registry{reserver: r, ephemeral: e, owners: map[string]*holding{}, taken: map[Frontend]string{}, next: e.First}
+	return &Registry{reserver: r, ephemeral: e, owners: map[string]*holding{}, taken: map[Frontend]reserved{}, next: e.First}
 }
 
-// Publish allocates host ports for the mappings of an owner that has these addresses. The same request again gives the
-// same answer; another one replaces what the owner had, and keeps the ports that both name. Errors wrap ErrTaken or
-// ErrExhausted and change nothing.
-func (r *Registry) Publish(owner string, addrs []netip.Addr, mappings []Mapping) ([]Published, error) {
+// Publish allocates host ports for a claim, and returns what each owner of the sandbox has now. The same claim again
+// gives the same answer; another one of the same owner replaces what it had, and keeps the ports that both name. Errors
+// wrap ErrTaken (then they are a TakenError) or ErrExhausted and change nothing.
+//
+// A frontend that another owner of the sandbox has for the same port stays there, and this owner does without. There
+// is one exception, for Docker from 29 on, where the owner that had both families is not told that it lost IPv4: a
+// Split claim takes IPv4 from an owner whose claim was not Split. It takes nothing else; only where another Split owner
+// has IPv4 already is it for IPv6.
+func (r *Registry) Publish(c Claim) (map[string][]Published, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old := r.owners[owner]
-	if old != nil && slices.Equal(old.requests, mappings) && slices.Equal(old.addrs, addrs) {
-		return slices.Clone(old.published), nil
-	}
-	fresh := &holding{requests: slices.Clone(mappings), addrs: slices.Clone(addrs), closers: map[Frontend]io.Closer{}}
-	for _, m := range mappings {
-		if err := r.allocate(owner, old, fresh, m); err != nil {
-			r.drop(fresh, old)
+	a := r.attempt(c)
+	for _, m := range c.Mappings {
+		if err := a.allocate(m); err != nil {
+			a.undo()
 			return nil, fmt.Errorf("publish %s: %w", m, err)
 		}
 	}
-	r.drop(old, fresh)
-	r.owners[owner] = fresh
-	for f := range fresh.closers {
-		r.taken[f] = owner
+	a.commit()
+	all := map[string][]Published{}
+	for owner, h := range r.owners {
+		if owner == c.Owner || c.Sandbox != "" && h.sandbox == c.Sandbox {
+			all[owner] = slices.Clone(h.published)
+		}
 	}
-	return slices.Clone(fresh.published), nil
+	return all, nil
+}
+
+// Hold gives an owner exactly these frontends, as after a restart. What it had and they don't name is given back, what
+// another owner of its sandbox has is taken from that one. Frontends that cannot be held are the owner's all the same,
+// and the error, of TakenErrors, says which.
+func (r *Registry) Hold(owner, sandbox string, split bool, published []Published) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.attempt(Claim{Owner: owner, Sandbox: sandbox, Split: split})
+	var errs []error
+	for _, p := range published {
+		h, held := r.taken[p.Frontend]
+		if held && h.owner != owner && a.sibling(h.owner) != nil {
+			a.moved = append(a.moved, p.Frontend)
+		} else if err := a.hold(p); err != nil {
+			errs = append(errs, err)
+		}
+		a.published = append(a.published, p)
+	}
+	a.commit()
+	return errors.Join(errs...)
 }
 
 // Withdraw gives back everything that an owner has.
 func (r *Registry) Withdraw(owner string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(r.owners[owner], nil)
+	for f, h := range r.taken {
+		if h.owner == owner {
+			r.release(f)
+		}
+	}
 	delete(r.owners, owner)
 }
 
-// drop releases the frontends of a holding that another one does not keep.
-func (r *Registry) drop(h, keep *holding) {
-	if h == nil {
-		return
-	}
-	for f, c := range h.closers {
-		if keep != nil && keep.closers[f] != nil {
-			continue
-		}
-		_ = c.Close() // a bound socket, nothing was written to it
-		delete(r.taken, f)
-	}
-}
-
-// allocate finds a host port for one mapping: the same port for both families.
-func (r *Registry) allocate(owner string, old, fresh *holding, m Mapping) error {
-	backends := backendsOf(m, fresh.addrs)
-	if len(backends) == 0 {
-		return fmt.Errorf("the container has no address of the family of %s", m.HostIP)
-	}
-	var last error
-	for port := range r.candidates(m, old.port(m, backends)) {
-		frontends := make([]Published, 0, len(backends))
-		for host, b := range backends {
-			frontends = append(frontends, Published{Frontend{host, port, m.Proto}, Backend{b, m.Port}})
-		}
-		slices.SortFunc(frontends, func(a, b Published) int { return a.Frontend.Addr.Compare(b.Frontend.Addr) })
-		if last = r.hold(owner, old, fresh, frontends); last == nil {
-			fresh.published = append(fresh.published, frontends...)
-			return nil
-		}
-	}
-	if m.HostPort != 0 && (m.HostPortEnd == 0 || m.HostPortEnd == m.HostPort) {
-		return last
-	}
-	return fmt.Errorf("%w, the last one: %w", ErrExhausted, last)
-}
-
-// backendsOf returns the container's address by host address to listen on: one for each family asked for.
-func backendsOf(m Mapping, addrs []netip.Addr) map[netip.Addr]netip.Addr {
-	out := map[netip.Addr]netip.Addr{}
-	for _, a := range addrs {
-		switch {
-		case !m.HostIP.IsValid() && a.Is4():
-			out[netip.IPv4Unspecified()] = a
-		case !m.HostIP.IsValid():
-			out[netip.IPv6Unspecified()] = a
-		case m.HostIP.Is4() == a.Is4():
-			out[m.HostIP] = a
-		}
-	}
-	if m.HostIP.IsValid() && len(out) == 0 && m.HostIP.Is6() {
-		// An IPv6 address of the host for a container that has only IPv4: the host's own sockets reach it.
-		for _, a := range addrs {
-			out[m.HostIP] = a
-		}
-	}
-	return out
-}
-
-// port is the host port that a mapping has already; 0: none.
-func (h *holding) port(m Mapping, backends map[netip.Addr]netip.Addr) uint16 {
-	if h == nil {
-		return 0
-	}
-	for _, p := range h.published {
-		f := p.Frontend
-		inRange := m.HostPort == 0 || f.Port >= m.HostPort && f.Port <= max(m.HostPort, m.HostPortEnd)
-		if inRange && f.Proto == m.Proto && p.Backend.Port == m.Port && backends[f.Addr].IsValid() {
-			return f.Port
-		}
-	}
-	return 0
+// release gives a frontend back.
+func (r *Registry) release(f Frontend) {
+	_ = r.taken[f].Close() // a bound socket, nothing was written to it
+	delete(r.taken, f)
 }
 
 // candidates yields the ports to try, in order: first the one that the owner has, so that a repeated request and one
@@ -180,48 +144,6 @@ func (r *Registry) candidates(m Mapping, has uint16) func(yield func(uint16) boo
 			}
 		}
 	}
-}
-
-// hold takes all of the frontends for the fresh holding, or none.
-func (r *Registry) hold(owner string, old, fresh *holding, all []Published) error {
-	var done []Frontend
-	for _, p := range all {
-		closer, err := r.holdOne(owner, old, fresh, p.Frontend)
-		if err != nil {
-			for _, f := range done {
-				if old == nil || old.closers[f] == nil {
-					_ = fresh.closers[f].Close()
-				}
-				delete(fresh.closers, f)
-			}
-			return err
-		}
-		fresh.closers[p.Frontend] = closer
-		done = append(done, p.Frontend)
-	}
-	return nil
-}
-
-// holdOne takes one frontend, or keeps it if the owner has it already.
-func (r *Registry) holdOne(owner string, old, fresh *holding, f Frontend) (io.Closer, error) {
-	for other := range fresh.closers {
-		if other.conflicts(f) {
-			return nil, fmt.Errorf("%s: %w to the same container", f, ErrTaken)
-		}
-	}
-	if old != nil && old.closers[f] != nil {
-		return old.closers[f], nil
-	}
-	for other, holder := range r.taken {
-		if holder != owner && other.conflicts(f) {
-			return nil, fmt.Errorf("%s: %w to endpoint %.12s", f, ErrTaken, holder)
-		}
-	}
-	closer, err := r.reserver.Reserve(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", f, ErrTaken, err)
-	}
-	return closer, nil
 }
 
 // conflicts reports whether one packet could belong to both frontends.

@@ -104,6 +104,12 @@ func mappings(t *testing.T, all ...string) []Mapping {
 	return out
 }
 
+// publish makes the claim of an owner that is alone, and returns what it has then.
+func publish(r *Registry, owner string, addrs []netip.Addr, mappings []Mapping) ([]Published, error) {
+	all, err := r.Publish(Claim{Owner: owner, Addrs: addrs, Mappings: mappings})
+	return all[owner], err
+}
+
 // show is what Publish answered, as text.
 func show(all []Published, err error) string {
 	if err != nil {
@@ -139,20 +145,24 @@ func TestPublish(t *testing.T) {
 		{"another container, specific", both, []string{"127.0.0.1 6000:80"}, "error: publish 127.0.0.1:6000:80/tcp: 127.0.0.1:6000/tcp: port is already allocated to endpoint other"},
 		{"wildcard over specific", both, []string{"6001:80"}, "error: publish 6001:80/tcp: 0.0.0.0:6001/tcp: port is already allocated to endpoint other"},
 		{"the other family is free", both, []string{"::1 6001:80"}, "[::1]:6001/tcp > [fd00::2]:80"},
-		{"twice the same", both, []string{"8080:80", "8080:81"}, "error: publish 8080:81/tcp: 0.0.0.0:8080/tcp: port is already allocated to the same container"},
-		{"specific beside wildcard", both, []string{"8080:80", "127.0.0.1 8080:80"}, "error: publish 127.0.0.1:8080:80/tcp: 127.0.0.1:8080/tcp: port is already allocated to the same container"},
+		{"twice the same", both, []string{"8080:80", "8080:81"}, "error: publish 8080:81/tcp: 0.0.0.0:8080/tcp: port is already allocated: to the same container"},
+		{"specific beside wildcard", both, []string{"8080:80", "127.0.0.1 8080:80"}, "error: publish 127.0.0.1:8080:80/tcp: 127.0.0.1:8080/tcp: port is already allocated: to the same container"},
 		{"range exhausted", both, []string{"6000-6000:80", "7000-7000:80"}, "error: publish 6000:80/tcp"},
-		{"no address of the family", both[1:], []string{"127.0.0.1 80:80"}, "error: publish 127.0.0.1:80:80/tcp: the container has no address of the family of 127.0.0.1"},
+		{"IPv4 host, IPv6 container", both[1:], []string{"127.0.0.1 80:80"}, "error: publish 127.0.0.1:80:80/tcp: the container has no IPv4 address: publish on an IPv6 address"},
+		{"IPv6 host, IPv4 container", both[:1], []string{"2001:db8::1 80:80"}, "error: publish [2001:db8::1]:80:80/tcp: the container has no IPv6 address: publish on an IPv4 address"},
+		{"all of IPv6, IPv4 container", both[:1], []string{":: 80:80"}, "error: publish [::]:80:80/tcp: the container has no IPv6 address"},
+		{"IPv6 loopback, IPv4 container", both[:1], []string{"::1 80:80"}, "[::1]:80/tcp > 10.0.0.2:80"},
+		{"IPv6 loopback, IPv4 container, datagrams", both[:1], []string{"::1 80:80/udp"}, "error: publish [::1]:80:80/udp: the container has no IPv6 address"},
 		{"nothing", both, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			host := newHost(7000)
 			r := NewRegistry(host, Ephemeral{40000, 40010})
-			if got := show(r.Publish("other", both, mappings(t, "6000:1", "127.0.0.1 6001:1"))); strings.HasPrefix(got, "error") {
+			if got := show(publish(r, "other", both, mappings(t, "6000:1", "127.0.0.1 6001:1"))); strings.HasPrefix(got, "error") {
 				t.Fatal(got)
 			}
 			before := host.list()
-			got := show(r.Publish("this", c.addrs, mappings(t, c.ports...)))
+			got := show(publish(r, "this", c.addrs, mappings(t, c.ports...)))
 			if got != c.want && (!strings.HasPrefix(c.want, "error") || !strings.HasPrefix(got, c.want)) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
@@ -174,44 +184,40 @@ func TestPublishAgain(t *testing.T) {
 	host := newHost()
 	r := NewRegistry(host, Ephemeral{40000, 40010})
 	request := mappings(t, ":80", "9000-9010:81", "8080:82")
-	first := show(r.Publish("c", both, request))
+	first := show(publish(r, "c", both, request))
 	for range 3 {
-		if got := show(r.Publish("c", both, request)); got != first {
+		if got := show(publish(r, "c", both, request)); got != first {
 			t.Errorf("the same request gave %s, first %s", got, first)
 		}
 	}
 	// The rest keeps its ports, ephemeral ones too.
 	want := "0.0.0.0:40000/tcp > 10.0.0.2:80, 0.0.0.0:9000/tcp > 10.0.0.2:81"
-	if got := show(r.Publish("c", both[:1], request[:2])); got != want {
+	if got := show(publish(r, "c", both[:1], request[:2])); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if diff := cmp.Diff([]string{"0.0.0.0:40000/tcp", "0.0.0.0:9000/tcp"}, host.list()); diff != "" {
 		t.Errorf("reserved (-want +got):\n%s", diff)
 	}
 	// A failing change keeps what was.
-	if got := show(r.Publish("c", both[:1], append(slices.Clone(request[:2]), mapping(t, "9000:90")))); !strings.HasPrefix(got, "error") {
+	if got := show(publish(r, "c", both[:1], append(slices.Clone(request[:2]), mapping(t, "9000:90")))); !strings.HasPrefix(got, "error") {
 		t.Errorf("a conflict gave %s", got)
 	}
-	if got := show(r.Publish("c", both[:1], request[:2])); got != want {
+	if got := show(publish(r, "c", both[:1], request[:2])); got != want {
 		t.Errorf("after a failed change: %s, want %s", got, want)
 	}
 }
 
 // After a restart the recorded frontends are asked for exactly; Docker's repeated request must find the same ports.
 func TestPublishAfterRestart(t *testing.T) {
-	first, err := NewRegistry(newHost(), Ephemeral{40000, 40010}).Publish("c", both, mappings(t, ":80", "9000-9010:81"))
+	first, err := publish(NewRegistry(newHost(), Ephemeral{40000, 40010}), "c", both, mappings(t, ":80", "9000-9010:81"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := NewRegistry(newHost(), Ephemeral{40005, 40010}) // its next ephemeral port is another one
-	var exact []Mapping
-	for _, p := range first {
-		exact = append(exact, Mapping{Proto: p.Frontend.Proto, Port: p.Backend.Port, HostIP: p.Frontend.Addr, HostPort: p.Frontend.Port})
+	if err := r.Hold("c", "", false, first); err != nil {
+		t.Fatal(err)
 	}
-	if got := show(r.Publish("c", both, exact)); got != show(first, nil) {
-		t.Errorf("restored %s, want %s", got, show(first, nil))
-	}
-	if got := show(r.Publish("c", both, mappings(t, ":80", "9000-9010:81"))); got != show(first, nil) {
+	if got := show(publish(r, "c", both, mappings(t, ":80", "9000-9010:81"))); got != show(first, nil) {
 		t.Errorf("repeated %s, want %s", got, show(first, nil))
 	}
 }
@@ -221,7 +227,7 @@ func TestEphemeralPortsGoRound(t *testing.T) {
 	var got []string
 	for i := range 3 {
 		owner := fmt.Sprint(i)
-		got = append(got, show(r.Publish(owner, both[:1], mappings(t, ":80"))))
+		got = append(got, show(publish(r, owner, both[:1], mappings(t, ":80"))))
 		if i != 1 {
 			r.Withdraw(owner)
 		}
@@ -230,8 +236,8 @@ func TestEphemeralPortsGoRound(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	r.Publish("x", both[:1], mappings(t, ":80"))
-	if _, err := r.Publish("y", both[:1], mappings(t, ":80")); !errors.Is(err, ErrExhausted) {
+	_, _ = publish(r, "x", both[:1], mappings(t, ":80"))
+	if _, err := publish(r, "y", both[:1], mappings(t, ":80")); !errors.Is(err, ErrExhausted) {
 		t.Errorf("all taken: %v, want ErrExhausted", err)
 	}
 }
@@ -258,7 +264,7 @@ func TestRegistryAgainstModel(t *testing.T) {
 				}
 				request = append(request, m)
 			}
-			published, err := r.Publish(owner, both, request)
+			published, err := publish(r, owner, both, request)
 			if err == nil {
 				held[owner] = published
 			} else if !errors.Is(err, ErrTaken) && !errors.Is(err, ErrExhausted) {

@@ -20,6 +20,7 @@ type Backend struct {
 	Identities Identities
 	Policies   Policies
 	Insight    Insight
+	Files      PolicyFiles
 	Revisions  Revisions
 	Ports      Ports
 	Kernel     Kernel
@@ -80,6 +81,11 @@ type Insight interface {
 	// Hint is the change that would allow what an event denied, in one line, or empty. It is asked for every event that
 	// somebody reads: it answers from memory most of the time.
 	Hint(e api.Event) string
+}
+
+// PolicyFiles lists the files of the policy directory.
+type PolicyFiles interface {
+	PolicyFiles(ctx context.Context) ([]api.PolicyFile, error)
 }
 
 // Revisions waits for regenerations.

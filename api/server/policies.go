@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/sluice-net/sluice/api"
 )
@@ -21,6 +22,13 @@ func (s *Server) listPolicies(ctx context.Context) ([]api.Policy, error) {
 		return nil, missing("policies")
 	}
 	return s.backend.Policies.Policies(ctx)
+}
+
+func (s *Server) policyFiles(r *http.Request) (any, error) {
+	if s.backend.Files == nil {
+		return nil, missing("policy files")
+	}
+	return s.backend.Files.PolicyFiles(r.Context())
 }
 
 // policyBody reads a request with documents.
@@ -72,9 +80,18 @@ func (s *Server) deletePolicies(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if req.All {
+		all = slices.DeleteFunc(all, func(p api.Policy) bool { return p.Origin != api.OriginDocument })
+	}
 	found, err := resolvePolicies(all, req.Names)
 	if err != nil || len(found) == 0 {
 		return api.Change{}, err
+	}
+	for _, p := range found {
+		if p.Origin == api.OriginLabel {
+			return nil, api.Errorf(api.CodeInvalid,
+				"delete policy %s: it is the %s: \"sluice endpoint label\" changes them", p.Name, p.Source)
+		}
 	}
 	names := make([]string, len(found))
 	for i, p := range found {

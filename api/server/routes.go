@@ -24,6 +24,7 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/endpoints/regenerate", body: "RegenerateRequest", reply: "[]Regeneration", about: "make and swap programs anew", answer: s.regenerate},
 		{pattern: "GET /v1/identities", body: ref, reply: "[]Identity", about: "identities, all or those of numbers, names or endpoints", answer: s.identities},
 		{pattern: "GET /v1/policies", body: ref, reply: "[]Policy", about: "policies with their text, all or those named", answer: s.policies},
+		{pattern: "GET /v1/policies/files", reply: "[]PolicyFile", about: "the files of the policy directory, broken ones with their problems", answer: s.policyFiles},
 		{pattern: "POST /v1/policies", body: "ApplyRequest", reply: "Change", about: "store policies, all or none", answer: s.applyPolicies},
 		{pattern: "POST /v1/policies/validate", body: "ApplyRequest", reply: "[]PolicyResult", about: "check policies, store nothing", answer: s.validatePolicies},
 		{pattern: "POST /v1/policies/delete", body: "DeleteRequest", reply: "Change", about: "delete policies, all or none", answer: s.deletePolicies},

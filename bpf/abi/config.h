@@ -9,8 +9,8 @@ volatile const __u32 DOOR_SLOT;         /* of the doors: the slot that they lead
 volatile const __u32 SLOT;              /* in the arrays egress and ingress */
 volatile const __u32 IDENTITY;          /* of the container */
 volatile const __u32 NETWORK;           /* number of the network, never 0 */
-volatile const __u32 REVISION;          /* of the policy, never 0, less than JUDGED_AUDIT */
-volatile const __u32 JUDGEMENT;         /* what flows remember: REVISION, with JUDGED_LEARN if it learns */
+volatile const __u32 REVISION;          /* of the policy, never 0, less than REVISION_AUDITED */
+volatile const __u32 JUDGEMENT;         /* what flows remember: REVISION, with REVISION_LEARNED if it learns */
 volatile const __u32 HOST_IFINDEX;      /* host-side veth */
 volatile const __u64 CONTAINER_MAC;     /* six bytes in memory order, then two zero bytes */
 volatile const __u64 HOST_MAC;          /* of the host-side veth; ARP and ND answer with it */
@@ -31,4 +31,6 @@ volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replac
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
 volatile const __u8 FEATURE_POLICY_PUBLISH; /* likewise; off: whoever may reach the container may by published ports */
 volatile const __u8 ENFORCEMENT;            /* enum enforcement */
+volatile const __u8 FEATURE_RATE_EGRESS;    /* the map rates limits what the container sends */
+volatile const __u8 FEATURE_RATE_INGRESS;   /* likewise, what it is sent */
 volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

@@ -31,7 +31,8 @@
 	X(25, NOT_TRACKED, "not a connection", "an answer, TCP or ICMP, that belongs to no known connection")  \
 	X(26, NOT_PUBLISHED, "not published", "from outside only published ports of a masqueraded container are reached")  \
 	X(27, NO_SHARED, "no shared program", "a shared program is missing")  \
-	X(28, PUBLISH_DENIED, "publish denied", "the container's list for the published port does not admit the client")
+	X(28, PUBLISH_DENIED, "publish denied", "the container's list for the published port does not admit the client")  \
+	X(29, RATE, "rate exceeded", "the container sends or is sent more than its limit admits")
 
 enum drop_reason {
 	DROP_NONE = 0,

@@ -37,9 +37,9 @@ enum enforcement {
 
 /* What a flow remembers of a judgement beside the revision. A program takes as its own only what it would write itself, so
  * that one which enforces asks again about whatever its predecessor only watched. */
-enum judgement {
-	JUDGED_AUDIT = 1 << 29, /* the policy denied it, and was not enforced */
-	JUDGED_LEARN = 1 << 30, /* it was told to who learns */
+enum revision_bits {
+	REVISION_AUDITED = 1 << 29,/* the policy denied it, and was not enforced */
+	REVISION_LEARNED = 1 << 30,/* it was told to who learns */
 };
 
 /* The answer: rule index << 8 | verdict. */

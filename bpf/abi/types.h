@@ -47,9 +47,10 @@ enum shared {
 	SHARED_TRANSLATE = 3,   /* looks for a frontend, then back */
 	SHARED_NEIGHBOUR = 4,   /* ARP and neighbour discovery */
 	SHARED_RELATE = 5,      /* ICMP errors */
-	SHARED_LEAVE = 6,       /* to whatever is no container and not the host */
-	SHARED_UNTRANSLATE = 7, /* replies of a backend, into the container */
+	SHARED_ONWARD = 6,      /* judged packets that leave the host, are translated back, or are worth telling */
+	SHARED_OPEN = 7,        /* likewise, the first packet of a flow: enters it */
 	SHARED_CLOSED = 8,      /* whatever a closed container sends or is sent */
+	SHARED_DROP = 9,        /* whatever a container's program refuses */
 	SHARED_MAX = 16,
 };
 
@@ -104,10 +105,20 @@ enum flow_flags {
 	                             * the initiator's address in the tuple is the gateway's, its own is the responder's */
 };
 
+/* The way out of the host that the routing table gave a flow's packets. It is asked again after a tick. */
+struct route {
+	struct ip next;  /* hop; of an IPv4 one only the first word counts */
+	__u32 ifindex;   /* of the uplink */
+	__u32 mtu;       /* bytes that are known to pass */
+	__u32 tick;      /* FLOW_TICK of the answer */
+	__u16 family;    /* of next: AF_INET, AF_INET6 */
+	__u16 flags;     /* enum uplink_flags */
+};
+
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
  * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
  * that it judged; it is repeated when either differs from what the program would use now. A revision may
- * have bits of enum judgement. */
+ * have bits of enum revision_bits. */
 struct flow {
 	__u32 last;             /* CLOCK_MONOTONIC_COARSE >> 30 of the last packet */
 	__u32 flags;            /* enum flow_flags */
@@ -121,6 +132,7 @@ struct flow {
 	__be16 snat_port;
 	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
 	__u32 tick;               /* FLOW_TICK of the moment when last was read: a clock that costs nothing to read */
+	struct route route;       /* of a container's packets to the world */
 };
 
 /* Flow.last of now, and the timeouts, count in units of 2^30 ns (1.07 s). */
@@ -139,13 +151,23 @@ struct budget {
 	__u32 lost;     /* events that were not written since the start */
 };
 
-enum nat_flags {
-	NAT_SOURCE = 1 << 0,      /* masquerade: the container opened the flow, the tuple has its masquerade port */
-	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend, addr is the backend */
+/* What a container may send, or be sent, in a second. It is one clock: every packet moves it on by the time that the packet
+ * takes at the rate, so that several processors need but one atomic addition. A clock that is behind is set to now. */
+struct rate {
+	__u64 used;            /* CLOCK_MONOTONIC ns until which what passed uses the rate up */
+	__u64 bits_per_second; /* of IP packets; 0: no limit */
+	__u64 burst;           /* ns: how far the clock may be ahead */
+	__u64 told;            /* CLOCK_MONOTONIC ns of the last event about a drop */
 };
 
-/* A translated flow: the tuple as the other end sees it (normalised) -> the container's side. A published port's
- * entry outlives its frontend; it is void when the container's veth is no longer the one of ifindex. */
+enum nat_flags {
+	NAT_SOURCE = 1 << 0,      /* masquerade: the container opened the flow, the tuple has its masquerade port */
+	NAT_DESTINATION = 1 << 1, /* the tuple's initiator opened the flow to a frontend that has another backend by now
+	                           * or is gone; addr is the backend that it had. Go writes it. */
+};
+
+/* A translated flow: the tuple as the other end sees it (normalised) -> the container's side. It is void when the
+ * container's veth is no longer the one of ifindex. */
 struct nat {
 	struct ip addr;
 	__be16 port;
@@ -186,6 +208,7 @@ struct fragment {
 
 enum uplink_flags {
 	UPLINK_NO_ETHERNET = 1 << 0, /* its frames have no Ethernet header (tun, WireGuard) */
+	UPLINK_PACES = 1 << 1,       /* its queues (fq) keep a packet until its departure time */
 };
 
 /* Devices that carry the host's own addresses to others. */

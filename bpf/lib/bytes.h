@@ -6,6 +6,11 @@
 
 #define V4_MAPPED bpf_htonl(0xffff) /* third word of ::ffff:a.b.c.d */
 
+enum address_family { /* <sys/socket.h> wants a C library for the target */
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
 STEP void ip_from_v4(struct ip *out, __be32 addr)
 {
 	out->w[0] = 0;
@@ -17,6 +22,12 @@ STEP void ip_from_v4(struct ip *out, __be32 addr)
 STEP int ip_equal(const struct ip *a, const struct ip *b)
 {
 	return a->w[3] == b->w[3] && a->w[2] == b->w[2] && a->w[1] == b->w[1] && a->w[0] == b->w[0];
+}
+
+/* The upper or lower half of an address, as a number. */
+STEP __u64 ip_half(const struct ip *a, int lower)
+{
+	return (__u64)bpf_ntohl(a->w[2 * lower]) << 32 | bpf_ntohl(a->w[2 * lower + 1]);
 }
 
 STEP int ip_is_zero(const struct ip *a)

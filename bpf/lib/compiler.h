@@ -21,3 +21,6 @@
 
 /* Likewise, but checked with each caller, so that its arguments may hold pointers. */
 #define RARE_LOCAL static __attribute__((noinline))
+
+/* Keeps the compiler from reordering writes to memory that another processor reads. */
+#define barrier() asm volatile("" ::: "memory")

@@ -18,6 +18,13 @@ enum stage {
 	STAGE_TRANSLATED = 3, /* the destination was looked up among the frontends */
 };
 
+/* Whether a policy was asked about the packet, and what it said. */
+enum judged {
+	JUDGED_NO = 0,
+	JUDGED_ALLOWED = 1,
+	JUDGED_DENIED = 2,
+};
+
 struct packet {
 	struct ip src, dst;  /* as they stand in the packet, v4-mapped */
 	__be16 sport, dport; /* ICMP echo: both the identifier; none: 0 */
@@ -35,7 +42,7 @@ struct packet {
 	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
 	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
 	__u8 stage;          /* enum stage */
-	__u8 side;           /* enum policy_side of the policy that was asked last, 0: none */
+	__u8 judged;         /* enum judged */
 	__u16 l3, l4;        /* offsets from the frame's start, bytes */
 	__be32 fragment_id;  /* IPv4: 16 bits in network order, the rest 0 */
 	__u32 rule;          /* that gave the last verdict, 1-based; 0: none */
@@ -46,8 +53,9 @@ struct packet {
 	__u32 peer_slot;
 	__u32 peer_kind;     /* enum peer_kind */
 	__u32 judgement;     /* what the flow is to remember of it */
-	__be16 frontend;     /* POLICY_PUBLISH: the host's port that the client named */
-	__u16 pad;
+	__be16 frontend;     /* a flow by a published port: the host's port that the client named */
+	__u8 side;           /* enum policy_side of the policy that was asked last, 0: none */
+	__u8 denied;         /* the drop reason that this policy gave and that is not enforced, 0: none */
 };
 
 enum peer_kind {
@@ -78,6 +86,5 @@ struct container {
 	__be32 address4, gateway4, subnet4; /* 0: none */
 	__u32 identity, network, ifindex;
 	__u8 subnet4_bits, subnet6_bits;
-	__u8 ipv4, ipv6, internal, masquerade; /* the features of these names */
-	__u16 pad;
+	__u8 ipv4, ipv6, internal, masquerade, rate_egress, rate_ingress; /* the features of these names */
 };

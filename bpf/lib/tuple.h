@@ -6,12 +6,10 @@
 /* Whether (lo, lo_port) of t is above (hi, hi_port), compared as big-endian bytes. */
 STEP int tuple_is_reversed(const struct tuple *t)
 {
-	for (int i = 0; i < 4; i++) {
-		__u32 lo = bpf_ntohl(t->lo.w[i]), hi = bpf_ntohl(t->hi.w[i]);
-
-		if (lo != hi)
-			return lo > hi;
-	}
+	if (ip_half(&t->lo, 0) != ip_half(&t->hi, 0))
+		return ip_half(&t->lo, 0) > ip_half(&t->hi, 0);
+	if (ip_half(&t->lo, 1) != ip_half(&t->hi, 1))
+		return ip_half(&t->lo, 1) > ip_half(&t->hi, 1);
 	return bpf_ntohs(t->lo_port) > bpf_ntohs(t->hi_port);
 }
 

@@ -6,7 +6,7 @@
 /* Key: address of a container or of the host. Value: where it is and who it is.
  * Not preallocated: readers hold values while they are replaced, and a preallocated element could be reused under them.
  * Writer: datapath/maps.
- * Reader: the programs egress, ingress, from_uplink, to_uplink and the socket hooks. */
+ * Reader: the programs egress, ingress, from_uplink and the socket hooks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

@@ -3,9 +3,9 @@
 #include "../abi/types.h"
 #include "../lib/compiler.h"
 
-/* Key: normalised tuple of a translated flow as its other end sees it. Value: the container's address and port.
- * Writer: the programs egress (steps masquerade and service) and from_uplink; datapath/maps removes the expired.
- * Reader: the same. */
+/* Key: normalised tuple of a flow as its other end sees it: of a masqueraded one, or one to a frontend that has changed
+ * since. Value: the container's address and port. Writer: the shared programs (step masquerade) of masqueraded flows,
+ * datapath/maps/services.go of the others; datapath/maps removes the expired. Reader: these programs and from_uplink. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 131072);

@@ -5,7 +5,7 @@
 
 /* Key: ifindex of a device that carries the host's own addresses. Value: those addresses.
  * Writer: datapath (uplinks as they come, go and change).
- * Reader: the programs egress (step masquerade), from_uplink, to_uplink. */
+ * Reader: the programs egress (step masquerade), from_uplink. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);

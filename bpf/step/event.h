@@ -4,6 +4,7 @@
 #include <linux/pkt_cls.h>
 #include "../abi/drop.h"
 #include "../abi/event.h"
+#include "../abi/policy.h"
 #include "../map/event_budget.h"
 #include "../map/events.h"
 #include "../map/observers.h"
@@ -97,7 +98,18 @@ STEP void trace(struct __sk_buff *skb, struct packet *p)
 		tell(skb, p, EVENT_TRACE, DROP_NONE);
 }
 
-/* A packet that a container's program or a shared one lets pass: counts it, and traces it. */
+/* Tells what a policy said of the packet: always when it denied, and to who learns, else if somebody listens. */
+STEP void tell_judgement(struct __sk_buff *skb, struct packet *p, __u32 reason)
+{
+	if (p->judgement & REVISION_AUDITED)
+		tell(skb, p, EVENT_AUDIT, p->denied);
+	else if (p->judged == JUDGED_DENIED || (p->judged && observed() & OBSERVER_ALLOWED))
+		tell(skb, p, EVENT_VERDICT, reason);
+	if (p->judgement & REVISION_LEARNED)
+		tell(skb, p, EVENT_LEARN, p->denied);
+}
+
+/* A packet that passes: counts it, and traces it. */
 STEP void pass(struct __sk_buff *skb, struct packet *p)
 {
 	if (unlikely(p->refused))

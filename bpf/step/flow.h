@@ -21,12 +21,10 @@ STEP __u32 flow_now(void)
 
 STEP int source_is_lo(const struct packet *p)
 {
-	for (int i = 0; i < 4; i++) {
-		__u32 src = bpf_ntohl(p->src.w[i]), dst = bpf_ntohl(p->dst.w[i]);
-
-		if (src != dst)
-			return src < dst;
-	}
+	if (ip_half(&p->src, 0) != ip_half(&p->dst, 0))
+		return ip_half(&p->src, 0) < ip_half(&p->dst, 0);
+	if (ip_half(&p->src, 1) != ip_half(&p->dst, 1))
+		return ip_half(&p->src, 1) < ip_half(&p->dst, 1);
 	return bpf_ntohs(p->sport) <= bpf_ntohs(p->dport);
 }
 

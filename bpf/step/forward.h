@@ -23,10 +23,10 @@ STEP int find_sender(struct __sk_buff *skb, struct packet *p)
 }
 
 /* The receiver's revision under which its program allowed the flow with this sender; 0 if it must look itself, because
- * it did not, or because the packet is translated back, a fragment that it must remember, or worth a trace. */
+ * it did not, or because the packet is translated back or a fragment that it must remember. */
 STEP __u32 receivers_judgement(const struct packet *p, const struct flow *f)
 {
-	if (!f || p->news || p->fragment || f->flags & (FLOW_DNAT | FLOW_SNAT | FLOW_HAIRPIN))
+	if (!f || p->fragment || f->flags & (FLOW_DNAT | FLOW_SNAT | FLOW_HAIRPIN))
 		return 0;
 	if (p->reply)
 		return f->egress_peer == IDENTITY ? f->egress_revision : 0;

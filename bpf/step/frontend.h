@@ -13,6 +13,13 @@ STEP int ip_is_v4(const struct ip *a)
 	return a->w[2] == V4_MAPPED && !(a->w[0] | a->w[1]);
 }
 
+STEP int is_loopback(const struct ip *a)
+{
+	if (ip_is_v4(a))
+		return (a->w[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !(a->w[0] | a->w[1] | a->w[2]) && a->w[3] == bpf_htonl(1);
+}
+
 STEP __u32 now(void)
 {
 	return bpf_ktime_get_coarse_ns() >> 30;
@@ -24,19 +31,39 @@ STEP int opens_connection(const struct packet *p)
 	return p->proto == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/* The service at (address, port) or, if host, at every address of the host; of the address's own family. */
-STEP struct service *frontend_find(const struct ip *addr, __be16 port, __u8 proto, int host)
+/* Of a service and an address: whether they are of one family. */
+STEP struct service *service_of_family(struct service *s, int v4)
+{
+	return s && ip_is_v4(&s->backend) == v4 ? s : NULL;
+}
+
+/* The service at (address, port); of the address's own family. Frontends of loopback addresses are for the host's own
+ * sockets (socket.bpf.c): a packet that names one is forged. */
+STEP struct service *frontend_at(const struct ip *addr, __be16 port, __u8 proto)
 {
 	struct service_key key = { .addr = *addr, .port = port, .proto = proto };
-	int v4 = ip_is_v4(addr);
 	struct service *s = bpf_map_lookup_elem(&services, &key);
 
-	if (!s && host) {
-		key.addr.w[0] = key.addr.w[1] = key.addr.w[3] = 0;
-		key.addr.w[2] = v4 ? V4_MAPPED : 0;
-		s = bpf_map_lookup_elem(&services, &key);
-	}
-	return s && ip_is_v4(&s->backend) == v4 ? s : NULL;
+	return s && !is_loopback(addr) ? service_of_family(s, ip_is_v4(addr)) : NULL;
+}
+
+/* The service at (every address of the host, port), for an address of the host. */
+STEP struct service *frontend_at_host(const struct ip *addr, __be16 port, __u8 proto)
+{
+	struct service_key key = { .port = port, .proto = proto };
+	int v4 = ip_is_v4(addr);
+
+	if (v4)
+		key.addr.w[2] = V4_MAPPED;
+	return service_of_family(bpf_map_lookup_elem(&services, &key), v4);
+}
+
+/* The service of a destination; host: it is an address of the host. */
+STEP struct service *frontend_find(const struct ip *addr, __be16 port, __u8 proto, int host)
+{
+	struct service *s = frontend_at(addr, port, proto);
+
+	return s || !host ? s : frontend_at_host(addr, port, proto);
 }
 
 /* The tuple of a packet as it is. */
@@ -59,15 +86,4 @@ STEP struct endpoint *nat_endpoint(const struct nat *n)
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &n->addr);
 
 	return e && e->ifindex == n->ifindex ? e : NULL;
-}
-
-/* Remembers that p, which goes to a frontend, goes to that backend. */
-STEP int nat_remember(struct packet *p, const struct service *s, const struct endpoint *e)
-{
-	struct nat entry = { .addr = s->backend, .port = s->port, .flags = NAT_DESTINATION,
-			     .last = now(), .ifindex = e->ifindex };
-	struct tuple key = {};
-
-	packet_tuple(p, &key);
-	return bpf_map_update_elem(&nat, &key, &entry, BPF_ANY);
 }

@@ -53,6 +53,8 @@ RARE int hand_fill(struct hand *h)
 	c->ipv6 = FEATURE_IPV6;
 	c->internal = FEATURE_INTERNAL;
 	c->masquerade = FEATURE_MASQUERADE;
+	c->rate_egress = FEATURE_RATE_EGRESS;
+	c->rate_ingress = FEATURE_RATE_INGRESS;
 	return 0;
 }
 

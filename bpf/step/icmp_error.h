@@ -2,8 +2,8 @@
 /* ICMP errors belong to the flow that their inner packet names (RFC 792, RFC 4443; translation: RFC 5508). */
 #pragma once
 #include "../abi/drop.h"
-#include "../map/nat.h"
 #include "flow.h"
+#include "frontend.h"
 #include "inner.h"
 #include "../lib/packet.h"
 
@@ -12,14 +12,15 @@ STEP int inner_tuple(const struct inner *in, struct tuple *key)
 	return tuple_of_ends(key, &in->src, in->sport, &in->dst, in->dport, in->proto);
 }
 
-/* The error is about a packet as the far side of a translation saw it (entry n of the map nat): its sender, inside and
- * as destination of the error, becomes the container. 0 or the drop reason. */
-STEP int icmp_error_enter(struct __sk_buff *skb, struct packet *p, struct inner *in, struct nat *n)
+/* The error is about a packet as the far side of a translation saw it: its sender, inside and as destination of the
+ * error, becomes the container with that address and port. 0 or the drop reason. */
+STEP int icmp_error_enter(struct __sk_buff *skb, struct packet *p, struct inner *in, const struct ip *addr,
+			  __be16 port)
 {
 	int reason;
 
-	in->new_addr = n->addr;
-	in->new_port = n->port;
+	in->new_addr = *addr;
+	in->new_port = port;
 	reason = inner_rewrite(skb, p, in, END_SOURCE);
 	in->src = in->new_addr;
 	in->sport = in->new_port;
@@ -45,6 +46,28 @@ STEP int icmp_error_leave(struct __sk_buff *skb, struct packet *p, struct inner 
 	return rewrite(skb, p, END_SOURCE, &in->new_addr, 0);
 }
 
+/* An ICMP error that a container sends about a reply that came from a frontend: its destination, inside and outside,
+ * becomes the backend, whose flow the error must belong to. 0 or the drop reason. */
+STEP int icmp_error_to_backend(struct __sk_buff *skb, struct packet *p, struct inner *in, struct tuple *key)
+{
+	struct nat *n = bpf_map_lookup_elem(&nat, key);
+	struct service *s;
+	int reason;
+
+	if (n && n->flags & NAT_DESTINATION) {
+		reason = icmp_error_enter(skb, p, in, &n->addr, n->port);
+	} else {
+		s = frontend_find(&in->src, in->sport, in->proto, p->peer_kind == PEER_HOST);
+		if (!s)
+			return DROP_ICMP_UNRELATED;
+		reason = icmp_error_enter(skb, p, in, &s->backend, s->port);
+	}
+	if (reason)
+		return reason;
+	inner_tuple(in, key);
+	return flow_find(key) ? 0 : DROP_ICMP_UNRELATED;
+}
+
 /* Accepts an ICMP error (p->icmp_error) whose inner packet is of a known flow. If leave, the packet goes to a
  * namespace, the host or the world next, and not to a tail call: the flow's translation is then undone in the outer
  * and the inner header (inner checksums included). 0 or the drop reason (ICMP_UNRELATED). */
@@ -53,7 +76,6 @@ RARE int icmp_error_relate(struct __sk_buff *skb, struct packet *p, int leave)
 	struct tuple key = {};
 	struct inner in = {};
 	struct flow *f;
-	struct nat *n;
 	int lo, reason;
 
 	if (!p)
@@ -67,16 +89,8 @@ RARE int icmp_error_relate(struct __sk_buff *skb, struct packet *p, int leave)
 		return DROP_ICMP_UNRELATED;
 	lo = inner_tuple(&in, &key);
 	f = flow_find(&key);
-	if (!f && p->direction == DIRECTION_EGRESS) {
-		n = bpf_map_lookup_elem(&nat, &key); /* about a reply that came from a frontend */
-		if (!n || !(n->flags & NAT_DESTINATION))
-			return DROP_ICMP_UNRELATED;
-		reason = icmp_error_enter(skb, p, &in, n);
-		if (reason)
-			return reason;
-		inner_tuple(&in, &key);
-		return flow_find(&key) ? 0 : DROP_ICMP_UNRELATED;
-	}
+	if (!f && p->direction == DIRECTION_EGRESS)
+		return icmp_error_to_backend(skb, p, &in, &key);
 	if (!f)
 		return DROP_ICMP_UNRELATED;
 	return leave ? icmp_error_leave(skb, p, &in, f, lo) : 0;

@@ -2,29 +2,12 @@
 /* The way out to the world. */
 #pragma once
 #include "../map/uplinks.h"
+#include "charge.h"
 #include "nat_port.h"
 #include "rewrite.h"
 #include "service.h"
 #include "unreachable.h"
-
-enum address_family { /* <sys/socket.h> wants a C library for the target */
-	AF_INET = 2,
-	AF_INET6 = 10,
-};
-
-/* Length of one packet on the wire without the Ethernet header: of a segment if the device is to cut it (GSO). */
-STEP __u32 wire_length(struct __sk_buff *skb, const struct packet *p)
-{
-	__u32 headers = p->l4 - p->l3;
-	__u8 offset = 0;
-
-	if (!skb->gso_size)
-		return skb->len - p->l3;
-	if (p->proto == IPPROTO_UDP)
-		return headers + sizeof(struct udphdr) + skb->gso_size;
-	bpf_skb_load_bytes(skb, p->l4 + 12, &offset, 1);
-	return headers + (offset >> 4) * 4 + skb->gso_size;
-}
+#include "wire.h"
 
 /* Asks the routing table, as for a packet that came in by the host-side veth. Answers BPF_FIB_LKUP_RET_…, or a negative
  * error. */
@@ -35,7 +18,7 @@ STEP long route(struct __sk_buff *skb, const struct packet *p, struct bpf_fib_lo
 	fib->l4_protocol = p->proto;
 	fib->sport = p->sport;
 	fib->dport = p->dport;
-	fib->tot_len = wire_length(skb, p);
+	fib->tot_len = segment_length(skb, p);
 	if (p->family == 4) {
 		fib->family = AF_INET;
 		fib->ipv4_src = p->src.w[3];
@@ -127,15 +110,62 @@ STEP int hop(struct __sk_buff *skb, struct packet *p)
 	return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct iphdr, ttl), &ttl, 1, 0) ? DROP_REWRITE : 0;
 }
 
-STEP int redirect_to_next_hop(const struct bpf_fib_lookup *fib, const struct uplink *u)
+/* What the look-up found. For IPv4 the next hop may be of IPv6 (RFC 5549): the look-up says so in family. */
+STEP void route_take(struct route *r, const struct bpf_fib_lookup *fib, const struct uplink *u)
 {
-	struct bpf_redir_neigh next = { .nh_family = fib->family };
+	__builtin_memcpy(&r->next, fib->ipv6_dst, sizeof(r->next));
+	r->ifindex = fib->ifindex;
+	r->mtu = fib->mtu_result;
+	r->family = fib->family;
+	r->flags = u ? u->flags : 0;
+}
 
-	if (u && u->flags & UPLINK_NO_ETHERNET) /* bpf_redirect takes the header off */
-		return bpf_redirect(fib->ifindex, 0);
-	/* For IPv4 the next hop may be of IPv6 (RFC 5549): the look-up says so in family. */
-	__builtin_memcpy(next.ipv6_nh, fib->ipv6_dst, sizeof(next.ipv6_nh));
-	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
+STEP int route_follow(const struct route *r)
+{
+	struct bpf_redir_neigh next = { .nh_family = r->family };
+
+	if (r->flags & UPLINK_NO_ETHERNET) /* bpf_redirect takes the header off */
+		return bpf_redirect(r->ifindex, 0);
+	__builtin_memcpy(next.ipv6_nh, &r->next, sizeof(next.ipv6_nh));
+	return bpf_redirect_neigh(r->ifindex, &next, sizeof(next), 0);
+}
+
+/* Keeps the route for the packets of this tick. Another processor that reads meanwhile finds the route of no tick. */
+STEP void route_keep(struct flow *f, const struct route *r)
+{
+	f->route.tick = 0;
+	barrier();
+	f->route.next = r->next;
+	f->route.ifindex = r->ifindex;
+	f->route.mtu = r->mtu;
+	f->route.family = r->family;
+	f->route.flags = r->flags;
+	barrier();
+	f->route.tick = FLOW_TICK;
+}
+
+/* Takes the packet out of the container's limit, and lets it wait where the way's first device can keep it. 0 or the drop
+ * reason. */
+STEP int leave_charge(struct __sk_buff *skb, struct hand *h, const struct route *r)
+{
+	return h->container.rate_egress ? rate_charge(skb, &h->packet, r->flags & UPLINK_PACES) : 0;
+}
+
+/* A packet whose flow's route was asked for in this tick goes the same way, unless it is masqueraded: its port must be
+ * seen to still be the flow's own. The TC action, the negative drop reason, or 0: the routing table must be asked. */
+STEP int leave_as_before(struct __sk_buff *skb, struct hand *h, struct flow *f)
+{
+	struct packet *p = &h->packet;
+	int reason;
+
+	if (f->route.tick != FLOW_TICK || segment_length(skb, p) > f->route.mtu)
+		return 0;
+	reason = leave_charge(skb, h, &f->route);
+	if (!reason && p->reply)
+		reason = reply_untranslate(skb, p, f);
+	if (!reason)
+		reason = hop(skb, p);
+	return reason ? -reason : route_follow(&f->route);
 }
 
 /* Tells the sender why its packet does not go out. The TC action, or the negative drop reason. */
@@ -161,6 +191,7 @@ STEP int refuse_route(struct __sk_buff *skb, struct hand *h, long answer, __u32 
 RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
 	struct bpf_fib_lookup fib;
+	struct route r = {};
 	struct packet *p;
 	struct uplink *u;
 	int reason = 0;
@@ -171,6 +202,9 @@ RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow
 	p = &h->packet;
 	if (p->ttl <= 1)
 		return send_icmp_error(skb, h, ANSWER_TIME_EXCEEDED, 0);
+	answer = f ? leave_as_before(skb, h, f) : 0;
+	if (answer)
+		return answer;
 	if (f && p->reply)
 		reason = reply_untranslate(skb, p, f);
 	if (reason)
@@ -179,9 +213,16 @@ RARE int masquerade_and_leave(struct __sk_buff *skb, struct hand *h, struct flow
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return refuse_route(skb, h, answer, fib.mtu_result);
 	u = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
-	if (h->container.masquerade && f && !p->reply)
+	route_take(&r, &fib, u);
+	if (f)
+		reason = leave_charge(skb, h, &r);
+	if (!reason && h->container.masquerade && f && !p->reply)
 		reason = masquerade(skb, h, f, u, fib.ifindex);
 	if (!reason)
 		reason = hop(skb, p);
-	return reason ? -reason : redirect_to_next_hop(&fib, u);
+	if (reason)
+		return -reason;
+	if (f && (p->reply || !(f->flags & FLOW_SNAT)))
+		route_keep(f, &r);
+	return route_follow(&r);
 }

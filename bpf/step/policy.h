@@ -8,7 +8,6 @@
 #include "../abi/drop.h"
 #include "../abi/policy.h"
 #include "../lib/bytes.h"
-#include "event.h"
 #include "../lib/packet.h"
 
 RARE int policy_egress(struct policy_input *in);
@@ -98,34 +97,31 @@ RARE int decide(struct packet *p, __u32 side)
 	return peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
 }
 
-/* The policy denied the packet's connection, but is not enforced: tells of it. 0, or the reason if it is dropped all the same:
- * that containers of other networks need a rule holds without any policy. */
-STEP int not_enforced(struct __sk_buff *skb, struct packet *p, int reason)
+/* Whether the packet passes though a policy denied it. That containers of other networks need a rule holds without any
+ * policy. */
+STEP int let_through(const struct packet *p)
 {
-	if (p->side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER)
-		return reason;
-	tell(skb, p, EVENT_AUDIT, reason);
-	p->judgement |= JUDGED_AUDIT;
-	return 0;
+	return ENFORCEMENT != ENFORCE && !(p->side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER);
 }
 
-/* Decides, and tells. 0 or the drop reason. */
-RARE int judge(struct __sk_buff *skb, struct packet *p, __u32 side)
+/* Decides, and notes what is to be told and remembered. 0 or the drop reason. */
+RARE int judge(struct packet *p, __u32 side)
 {
-	int reason, denied;
+	int reason;
 
 	if (!p)
 		return DROP_POLICY_DENIED;
-	reason = denied = decide(p, side);
+	reason = decide(p, side);
 	p->news = 1;
-	p->judgement |= JUDGEMENT;
-	if (ENFORCEMENT != ENFORCE && reason)
-		reason = not_enforced(skb, p, reason);
-	if (reason || (!denied && observed() & OBSERVER_ALLOWED))
-		tell(skb, p, EVENT_VERDICT, reason);
-	if (ENFORCEMENT == LEARN && !reason)
-		tell(skb, p, EVENT_LEARN, denied);
-	return reason;
+	p->judged = reason ? JUDGED_DENIED : JUDGED_ALLOWED;
+	if (reason && !let_through(p))
+		return reason;
+	p->judgement = JUDGEMENT;
+	if (ENFORCEMENT != ENFORCE && reason) {
+		p->denied = reason;
+		p->judgement |= REVISION_AUDITED;
+	}
+	return 0;
 }
 
 /* Whether a judgement that the flow remembers is that of this program about this peer. */
@@ -134,17 +130,17 @@ STEP int judged(__u32 judgement, __u32 peer, const struct packet *p)
 	if (unlikely(peer != p->peer_identity))
 		return 0;
 	return likely(judgement == JUDGEMENT) ||
-	       (ENFORCEMENT != ENFORCE && judgement == (JUDGEMENT | JUDGED_AUDIT));
+	       (ENFORCEMENT != ENFORCE && judgement == (JUDGEMENT | REVISION_AUDITED));
 }
 
 /* Judges egress of the flow's initiator, which is this container, unless that was done. */
-STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
+STEP int judge_egress(struct packet *p, struct flow *f)
 {
 	int reason;
 
 	if (likely(judged(f->egress_revision, f->egress_peer, p)))
 		return 0;
-	reason = judge(skb, p, POLICY_EGRESS);
+	reason = judge(p, POLICY_EGRESS);
 	if (reason)
 		return reason;
 	f->egress_peer = p->peer_identity;
@@ -154,17 +150,17 @@ STEP int judge_egress(struct __sk_buff *skb, struct packet *p, struct flow *f)
 
 /* Judges ingress of the flow's responder, which is this container, unless that was done. Of a flow that came by a published
  * port it asks for that port too: both must allow it. */
-STEP int judge_ingress(struct __sk_buff *skb, struct packet *p, struct flow *f)
+STEP int judge_ingress(struct packet *p, struct flow *f)
 {
 	int reason;
 
 	if (likely(judged(f->ingress_revision, f->ingress_peer, p)))
 		return 0;
-	reason = judge(skb, p, POLICY_INGRESS);
-	if (!reason && FEATURE_POLICY_PUBLISH && f->flags & FLOW_DNAT) {
+	if (f->flags & FLOW_DNAT)
 		p->frontend = f->dnat_port;
-		reason = judge(skb, p, POLICY_PUBLISH);
-	}
+	reason = judge(p, POLICY_INGRESS);
+	if (FEATURE_POLICY_PUBLISH && !reason && !p->denied && p->frontend)
+		reason = judge(p, POLICY_PUBLISH);
 	if (reason)
 		return reason;
 	f->ingress_peer = p->peer_identity;

@@ -18,6 +18,7 @@ struct destination {
 	__u16 nat;      /* enum nat_flags: how it got here */
 	__u32 slot;
 	__u32 found;    /* 0: it is not for a container */
+	__u32 tracked;  /* 1: it belongs to a flow that was entered, so its source was looked at */
 	__u32 allowed;  /* the container's revision that allowed the flow from the world, 0: it must judge */
 };
 
@@ -37,7 +38,7 @@ STEP void destination_set(struct destination *d, const struct ip *addr, __be16 p
 	d->found = 1;
 }
 
-/* A flow that is known, unless the packet opens a connection to a frontend, which may have another backend by now. */
+/* A reply to a masqueraded flow, or a packet of a connection whose frontend has changed since. */
 STEP int publish_known(struct packet *p, struct destination *d)
 {
 	struct nat *n = nat_of(p);
@@ -56,23 +57,65 @@ STEP int publish_known(struct packet *p, struct destination *d)
 	return 1;
 }
 
+/* A packet of a flow to the frontend and backend of d. */
+STEP int publish_continues(struct packet *p, struct destination *d)
+{
+	struct tuple key = {};
+	int lo = tuple_of_ends(&key, &p->src, p->sport, &d->addr, d->port, p->proto);
+	struct flow *f = flow_find(&key);
+
+	if (!f || f->dnat_port != p->dport || !ip_equal(&f->dnat_addr, &p->dst) ||
+	    !flow_goes_on(f, p, lo ? FLOW_INITIATOR_LO : 0) || p->reply)
+		return 0;
+	d->tracked = 1;
+	if (!p->fragment && f->ingress_peer == IDENTITY_WORLD && !(p->news && observed()))
+		d->allowed = f->ingress_revision;
+	return 1;
+}
+
+/* A packet to the service s. any: it is published at every address of the host. 0 or the drop reason. */
+STEP int publish_to(struct packet *p, struct destination *d, const struct service *s, int any)
+{
+	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &s->backend), *host;
+
+	if (e && !(e->flags & ENDPOINT_HOST)) {
+		destination_set(d, &s->backend, s->port, NAT_DESTINATION, e);
+		if (publish_continues(p, d))
+			return 0;
+	}
+	if (any) {
+		host = bpf_map_lookup_elem(&endpoints, &p->dst);
+		if (!host || !(host->flags & ENDPOINT_HOST)) {
+			d->found = 0;
+			return 0;
+		}
+	}
+	if (!opens_connection(p) && publish_known(p, d))
+		return 0;
+	return d->found ? 0 : DROP_NO_ENDPOINT;
+}
+
 /* Looks for the container that p is for. 0 or the drop reason. */
 STEP int publish(struct packet *p, struct destination *d)
 {
-	struct endpoint *host, *e;
+	__u16 port = bpf_ntohs(p->dport);
 	struct service *s;
+	int any;
 
-	if (publish_known(p, d) || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) {
+		publish_known(p, d);
 		return 0;
-	host = bpf_map_lookup_elem(&endpoints, &p->dst);
-	s = frontend_find(&p->dst, p->dport, p->proto, host && host->flags & ENDPOINT_HOST);
+	}
+	if (port >= MASQUERADE_PORT_MIN && port <= MASQUERADE_PORT_MAX && publish_known(p, d))
+		return 0;
+	s = frontend_at(&p->dst, p->dport, p->proto);
+	any = !s;
 	if (!s)
-		return 0;
-	e = bpf_map_lookup_elem(&endpoints, &s->backend);
-	if (!e || e->flags & ENDPOINT_HOST)
-		return DROP_NO_ENDPOINT;
-	destination_set(d, &s->backend, s->port, NAT_DESTINATION, e);
-	return nat_remember(p, s, e) ? DROP_FLOW_TABLE : 0;
+		s = frontend_at_host(&p->dst, p->dport, p->proto);
+	if (s)
+		return publish_to(p, d, s, any);
+	publish_known(p, d);
+	return 0;
 }
 
 /* Whether p is for a container that the outside knows by its own address. Then nothing is translated (nat 0). */
@@ -87,18 +130,13 @@ STEP int routed(const struct packet *p, struct destination *d)
 }
 
 /* The flow of a packet to a frontend, with the frontend that it names. 0 or the drop reason. */
-STEP int publish_frontend_flow(struct tuple *key, struct packet *p, struct destination *d, int client_is_lo)
+STEP int publish_frontend_flow(struct tuple *key, struct packet *p, int client_is_lo)
 {
 	struct translation t = { .dnat_addr = p->dst, .dnat_port = p->dport, .flags = FLOW_DNAT };
 	struct flow *f = flow_find(key);
 
-	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply) {
-		int reason = translation_merge(p, f, &t);
-
-		if (!p->news && !p->fragment && f->ingress_peer == IDENTITY_WORLD)
-			d->allowed = f->ingress_revision; /* after the merge, which may void it */
-		return reason;
-	}
+	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply)
+		return translation_merge(p, f, &t);
 	p->reply = 0;
 	return flow_enter(key, p, &t, client_is_lo ? FLOW_INITIATOR_LO : 0);
 }
@@ -133,26 +171,41 @@ STEP int publish_flow(struct __sk_buff *skb, struct packet *p, struct destinatio
 
 	if (d->nat & NAT_SOURCE)
 		return publish_masquerade_flow(&key, p, lo, skb->ifindex);
-	return publish_frontend_flow(&key, p, d, lo);
+	return publish_frontend_flow(&key, p, lo);
+}
+
+/* The container that sent the packet inside an ICMP error, by a translated flow. */
+STEP int publish_inner(const struct inner *in, struct destination *d)
+{
+	struct tuple key = {};
+	struct endpoint *e;
+	struct service *s;
+	struct nat *n;
+
+	inner_tuple(in, &key);
+	n = bpf_map_lookup_elem(&nat, &key);
+	e = n ? nat_endpoint(n) : NULL;
+	if (e) {
+		destination_set(d, &n->addr, n->port, n->flags, e);
+		return 1;
+	}
+	s = frontend_find(&in->src, in->sport, in->proto, 1);
+	e = s ? bpf_map_lookup_elem(&endpoints, &s->backend) : NULL;
+	if (!e || e->flags & ENDPOINT_HOST)
+		return 0;
+	tuple_of_ends(&key, &s->backend, s->port, &in->dst, in->dport, in->proto);
+	if (!flow_find(&key))
+		return 0;
+	destination_set(d, &s->backend, s->port, NAT_DESTINATION, e);
+	return 1;
 }
 
 /* An ICMP error about a packet that a translated flow sent out. 0 or the drop reason. */
 STEP int publish_icmp_error(struct __sk_buff *skb, struct packet *p, struct destination *d)
 {
-	struct endpoint *e;
-	struct tuple key = {};
 	struct inner in = {};
-	struct nat *n;
 
-	if (p->fragment || inner_parse(skb, p, &in) || !ip_equal(&in.src, &p->dst))
+	if (p->fragment || inner_parse(skb, p, &in) || !ip_equal(&in.src, &p->dst) || !publish_inner(&in, d))
 		return 0;
-	inner_tuple(&in, &key);
-	n = bpf_map_lookup_elem(&nat, &key);
-	if (!n)
-		return 0;
-	e = nat_endpoint(n);
-	if (!e)
-		return 0;
-	destination_set(d, &n->addr, n->port, n->flags, e);
-	return icmp_error_enter(skb, p, &in, n);
+	return icmp_error_enter(skb, p, &in, &d->addr, d->port);
 }

@@ -6,8 +6,8 @@
 #include "../lib/packet.h"
 #include "rewrite.h"
 
-/* The backend of p's destination: that of the flow's first packet as long as its container lives, else of the
- * frontend now. 0 if the destination is no frontend. */
+/* The backend of p's destination: of a connection whose frontend has changed the one that it began with, as long as that
+ * lives. 0 if the destination is no frontend. */
 STEP int backend_find(struct packet *p, struct ip *addr, __be16 *port)
 {
 	struct ip dst = p->dst; /* keys must lie on the stack before Linux 6.2 */
@@ -29,9 +29,6 @@ STEP int backend_find(struct packet *p, struct ip *addr, __be16 *port)
 		return 0;
 	*addr = s->backend;
 	*port = s->port;
-	e = bpf_map_lookup_elem(&endpoints, addr);
-	if (e)
-		nat_remember(p, s, e);
 	return 1;
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/datapath/link"
+	"github.com/sluice-net/sluice/endpoint"
+	"github.com/sluice-net/sluice/internal/confdir"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/ipam/pool"
 	"github.com/sluice-net/sluice/policy"
@@ -26,6 +28,7 @@ type config struct {
 	runDir     string
 	pluginDir  string
 	stateDir   string
+	policyDir  string
 	pinDir     string
 	cgroup     string
 	docker     string
@@ -55,6 +58,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.runDir, "run-dir", "/run/sluice", "directory of the API socket")
 	f.StringVar(&c.pluginDir, "plugin-dir", "/run/docker/plugins", "directory where Docker finds the plugin's socket")
 	f.StringVar(&c.stateDir, "state-dir", "/var/lib/sluice", "directory of the store")
+	f.StringVar(&c.policyDir, "policy-dir", "/etc/sluice/policy.d", "directory of policy files (*.yaml, *.yml, *.json), followed while the daemon runs; empty: none")
 	f.StringVar(&c.pinDir, "pin-dir", "/sys/fs/bpf/sluice", "directory of pinned BPF objects, on a BPF file system")
 	f.StringVar(&c.cgroup, "cgroup", "", "cgroup2 directory of the socket hooks (default: where cgroup2 is mounted)")
 	f.StringVar(&c.docker, "docker", "unix:///var/run/docker.sock", "Docker's API socket")
@@ -161,6 +165,9 @@ func (c *config) check() error {
 			return fmt.Errorf("%s %q: use an absolute path", d.name, d.value)
 		}
 	}
+	if c.policyDir != "" && !filepath.IsAbs(c.policyDir) {
+		return fmt.Errorf("policy-dir %q: use an absolute path, or an empty one for no directory", c.policyDir)
+	}
 	if err := link.CheckPrefix(c.linkPrefix); err != nil {
 		return fmt.Errorf("link-prefix: %w", err)
 	}
@@ -175,6 +182,14 @@ func (c *config) check() error {
 	}
 	_, err := c.masqueradePorts()
 	return err
+}
+
+// openPolicyDir returns the policy directory, nil if there is to be none.
+func (c *config) openPolicyDir() endpoint.PolicyDir {
+	if c.policyDir == "" {
+		return nil
+	}
+	return confdir.New(c.policyDir, confdir.Options{Extensions: []string{".yaml", ".yml", ".json"}, MaxBytes: policy.MaxDocumentBytes})
 }
 
 // addressBlocks returns the parsed blocks.

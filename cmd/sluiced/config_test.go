@@ -78,6 +78,7 @@ func TestUsage(t *testing.T) {
 		"driver":            {args: []string{"--driver=a/b"}, want: "driver"},
 		"no slots":          {args: []string{"--slots=1"}, want: "slots"},
 		"relative path":     {args: []string{"--state-dir=here"}, want: "absolute"},
+		"relative policies": {args: []string{"--policy-dir=here"}, want: "absolute"},
 		"long prefix":       {args: []string{"--link-prefix=muchtoolong"}, want: "link-prefix"},
 		"block":             {args: []string{"--address-blocks=10.0.0.0"}, want: "address-blocks"},
 		"ports":             {args: []string{"--masquerade-ports=9-1"}, want: "FIRST-LAST"},

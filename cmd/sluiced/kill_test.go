@@ -64,7 +64,7 @@ func newHost(t *testing.T) *host {
 // command is a daemon on the host's directories.
 func (h *host) command() *exec.Cmd {
 	h.t.Helper()
-	cmd := exec.Command(h.binary, "--run-dir", h.dir+"/run", "--plugin-dir", h.dir+"/plugins", "--state-dir", h.dir+"/state",
+	cmd := exec.Command(h.binary, "--run-dir", h.dir+"/run", "--plugin-dir", h.dir+"/plugins", "--state-dir", h.dir+"/state", "--policy-dir", h.dir+"/policy.d",
 		"--pin-dir", netns.BPFDir+"/kill", "--docker", "unix://"+h.dir+"/docker.sock", "--link-prefix", "slk", "--flows", "1024",
 		"--slots", "64", "--pool", "1", "--cgroup", h.cgroup)
 	return cmd

@@ -17,7 +17,7 @@ import (
 func directories(t *testing.T) (c *config, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	c, _, err := parseConfig([]string{"--run-dir", dir + "/run", "--plugin-dir", dir + "/plugins", "--state-dir", dir + "/state",
+	c, _, err := parseConfig([]string{"--run-dir", dir + "/run", "--plugin-dir", dir + "/plugins", "--state-dir", dir + "/state", "--policy-dir", dir + "/policy.d",
 		"--pin-dir", dir + "/pins", "--docker", "unix://" + dir + "/docker.sock"})
 	if err != nil {
 		t.Fatal(err)

@@ -119,7 +119,7 @@ func (h *host) second() {
 	before := settled(h.t, look)
 	alike, apart := h.command(), h.command()
 	own := h.t.TempDir()
-	apart.Args = append(apart.Args, "--run-dir", own+"/run", "--plugin-dir", own+"/plugins", "--state-dir", own+"/state",
+	apart.Args = append(apart.Args, "--run-dir", own+"/run", "--plugin-dir", own+"/plugins", "--state-dir", own+"/state", "--policy-dir", own+"/policy.d",
 		"--pin-dir", netns.BPFDir+"/two")
 	for want, daemon := range map[string]*exec.Cmd{"another daemon": alike, "--link-prefix": apart} {
 		out, err := daemon.CombinedOutput()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
@@ -29,9 +30,10 @@ type kernelTables struct {
 }
 
 func newKernelTables(l *datapath.Loader) *kernelTables {
+	endpoints, nat := maps.NewEndpoints(l.Map("endpoints")), maps.NewNAT(l.Map("nat"))
+	flows := maps.NewFlows(l.Map("flows_tcp"), l.Map("flows_any"))
 	return &kernelTables{
-		endpoints: maps.NewEndpoints(l.Map("endpoints")), services: maps.NewServices(l.Map("services")),
-		flows: maps.NewFlows(l.Map("flows_tcp"), l.Map("flows_any")), nat: maps.NewNAT(l.Map("nat")),
+		endpoints: endpoints, services: maps.NewServices(l.Map("services"), flows, nat, endpoints), flows: flows, nat: nat,
 		metrics: maps.NewMetrics(l.Map("metrics")), slots: maps.NewSlots(l.Map("slots")),
 	}
 }
@@ -83,7 +85,7 @@ func (v kernelView) Connections(_ context.Context, yield func(api.Connection) bo
 }
 
 // judgedBits are no part of the revision.
-const judgedBits = abi.JudgedAudit | abi.JudgedLearn
+const judgedBits = abi.RevisionAudited | abi.RevisionLearned
 
 // connection shows a flow.
 func connection(f maps.Flow) api.Connection {
@@ -194,6 +196,9 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		Started: d.started, Memory: residentSet(), Revision: d.manager.Generation(), Events: d.observer.Counts(),
 		Directories: map[string]string{"state": d.config.stateDir, "run": d.config.runDir, "pins": d.config.pinDir},
 	}
+	if d.config.policyDir != "" {
+		s.Directories["policy"] = d.config.policyDir
+	}
 	s.Host, _ = os.Hostname()
 	for _, r := range d.host.Requirements {
 		c := api.Check{Name: r.Name, OK: r.Err == nil, Detail: r.Found}
@@ -202,7 +207,7 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		}
 		s.Checks = append(s.Checks, c)
 	}
-	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies())
+	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies(), d.checkPolicyFiles(ctx))
 	for _, c := range s.Checks {
 		if !c.OK {
 			s.State = "degraded"
@@ -228,6 +233,28 @@ func (d *daemon) checkPolicies() api.Check {
 			"; whom they select is closed until they are applied again or deleted"}
 	}
 	return api.Check{Name: "policies", OK: true, Detail: "all readable"}
+}
+
+func (d *daemon) checkPolicyFiles(ctx context.Context) api.Check {
+	files, err := d.manager.PolicyFiles(ctx)
+	check := api.Check{Name: "policy files", OK: err == nil}
+	var broken []string
+	policies := 0
+	for _, f := range files {
+		policies += len(f.Policies)
+		for _, p := range f.Problems {
+			broken = append(broken, p.String())
+		}
+	}
+	switch {
+	case d.config.policyDir == "":
+		check.Detail = "no directory"
+	case len(broken) > 0:
+		check.OK, check.Detail = false, strings.Join(broken, "; ")+"; what broken files brought before is in force"
+	default:
+		check.Detail = fmt.Sprintf("%d in %s, with %d policies", len(files), d.config.policyDir, policies)
+	}
+	return check
 }
 
 func (d *daemon) checkUplinks() api.Check {

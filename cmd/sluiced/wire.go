@@ -202,7 +202,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log,
+		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
 		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
@@ -212,6 +212,9 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 func (d *daemon) restore(ctx context.Context) error {
 	if err := d.manager.Restore(ctx); err != nil {
 		return fmt.Errorf("restore state: %w", err)
+	}
+	if err := d.manager.LoadPolicyFiles(ctx); err != nil {
+		return fmt.Errorf("load policy files: %w", err)
 	}
 	return nil
 }
@@ -247,7 +250,7 @@ func (d *daemon) uplinkMTU() int {
 func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
-		Identities: d.manager, Policies: d.manager, Insight: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
+		Identities: d.manager, Policies: d.manager, Insight: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
 		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
 	}
 }

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
-run=$root/.run               # pid files, logs, state: all that make stop forgets
+run=${DEMO_DIR:-$root/.run}  # pid files, logs, state: all that make stop forgets
+logs=${run#"$root/"}         # the same, for messages
 export PATH=$root/bin:$PATH:/usr/sbin:/sbin
 containers=(demo-web demo-api demo-db)
 mark=demo=sluice             # the label of what is ours: a user's own demo-web is none of it
@@ -70,7 +71,8 @@ start_daemon() {
 # start_engine: start dockerd and wait until it answers. It gets neither a bridge nor iptables rules of its own: Sluice
 # needs none, and nothing of them stays behind.
 start_engine() {
+  # shellcheck disable=SC2086 # DEMO_DOCKERD: more options for it
   launch dockerd dockerd -H "$(engine)" --data-root "$run/docker" --exec-root "$run/exec" \
-    --pidfile "$run/dockerd-own.pid" --bridge=none --iptables=false --ip6tables=false
+    --pidfile "$run/dockerd-own.pid" --bridge=none --iptables=false --ip6tables=false ${DEMO_DOCKERD:-}
   until_ok 60 docker version
 }

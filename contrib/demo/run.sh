@@ -14,16 +14,16 @@ if sluice status >/dev/null 2>&1; then
   note "sluiced answers already"
 else
   # The daemon comes first, as it does under systemd: an engine that starts finds its driver.
-  start_daemon || fail "sluiced does not answer; the end of .run/sluiced.log:
+  start_daemon || fail "sluiced does not answer; the end of $logs/sluiced.log:
 $(tail -5 "$run/sluiced.log")"
-  note "sluiced started (pid $(cat "$run/sluiced.pid"), log .run/sluiced.log)"
+  note "sluiced started (pid $(cat "$run/sluiced.pid"), log $logs/sluiced.log)"
 fi
 if docker version >/dev/null 2>&1; then
   note "a Docker engine answers already: $(docker version -f '{{.Server.Version}}')"
 else
-  start_engine || fail "dockerd does not answer; the end of .run/dockerd.log:
+  start_engine || fail "dockerd does not answer; the end of $logs/dockerd.log:
 $(tail -5 "$run/dockerd.log")"
-  note "dockerd $(docker version -f '{{.Server.Version}}') started (pid $(cat "$run/dockerd.pid"), log .run/dockerd.log),"
+  note "dockerd $(docker version -f '{{.Server.Version}}') started (pid $(cat "$run/dockerd.pid"), log $logs/dockerd.log),"
   note "without bridge and iptables rules of its own: Sluice needs none"
 fi
 
@@ -46,7 +46,7 @@ for name in web api db; do
 If the port is taken: DEMO_PORT=9000 make run"
   head -1 "$run/last"
 done
-until_ok 20 docker exec demo-web probe tcp demo-db:80 || fail "demo-web does not reach demo-db; see sluice status and .run/sluiced.log"
+until_ok 20 docker exec demo-web probe tcp demo-db:80 || fail "demo-web does not reach demo-db; see sluice status and $logs/sluiced.log"
 note ""
 show sluice endpoint list
 

@@ -7,11 +7,11 @@ end sluice
 # What was killed comes back for a moment: an engine waits long for a driver that is gone before it removes what uses
 # it, and containers of an engine that is gone can be removed by nobody else.
 if [ -e "$run/sluiced.pid" ] && ! ours sluiced >/dev/null; then
-  start_daemon || echo "sluiced does not start again; see .run/sluiced.log" >&2
+  start_daemon || echo "sluiced does not start again; see $logs/sluiced.log" >&2
 fi
 if [ -e "$run/dockerd.pid" ] && ! docker version >/dev/null 2>&1; then
   end dockerd
-  start_engine || echo "dockerd does not start again; see .run/dockerd.log" >&2
+  start_engine || echo "dockerd does not start again; see $logs/dockerd.log" >&2
 fi
 if docker version >/dev/null 2>&1; then
   docker ps -aq --filter label=$mark | xargs -r docker rm -f >/dev/null

@@ -37,6 +37,7 @@ for part in "$@"; do
   docker | bench)
     want iproute2 ip
     want iptables iptables
+    want curl curl # as the README has it
     want busybox-static /bin/busybox
     want patchelf patchelf
     want ca-certificates /etc/ssl/certs/ca-certificates.crt

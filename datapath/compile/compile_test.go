@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/sluice-net/sluice/datapath/compile/trial"
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/internal/testutil"
 	"github.com/sluice-net/sluice/policy"
@@ -33,7 +34,7 @@ func TestPrivilegedAnswers(t *testing.T) {
 						if got := ask(t, p, q); got != want {
 							t.Fatalf("seed %d: %+v: answer %#x, want %#x", seed, q, got, want)
 						}
-						verdict, rule := table.Lookup(q.identity, q.class, q.addr, q.key)
+						verdict, rule := table.Lookup(q.Identity, q.Class, q.Addr, q.Key)
 						if got := uint32(rule)<<8 | uint32(verdict); got != want {
 							t.Fatalf("seed %d: %+v: package policy answers %#x, want %#x", seed, q, got, want)
 						}
@@ -62,6 +63,30 @@ func TestRefused(t *testing.T) {
 	} {
 		if _, _, err := Compile(&table, 0); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestPrivilegedWorldCovered: ranges that cover the world leave its default to nobody, in either form.
+func TestPrivilegedWorldCovered(t *testing.T) {
+	testutil.Privileged(t)
+	at := netip.MustParseAddr
+	allow, deny := policy.Profile{{Verdict: policy.Allow, Rule: 1}}, policy.Profile{{}}
+	table := &policy.Table{
+		Defaults: [policy.Classes]policy.Profile{deny, deny, deny, {{Verdict: policy.Allow, Rule: 9}}},
+		CIDRs:    []policy.RangeProfile{{First: at("::"), Last: at("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), Profile: allow}},
+		Rules:    make([]policy.RuleRef, 9),
+	}
+	for _, limit := range []int{1 << 15, -1} {
+		f, data, err := Compile(table, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := load(t, f, data)
+		for _, a := range []string{"192.0.2.1", "2001:db8::1"} {
+			if got := ask(t, p, trial.Question{Class: policy.ClassWorld, Addr: at(a)}); got != 1<<8|uint32(policy.Allow) {
+				t.Errorf("limit %d: %s: answer %#x", limit, a, got)
+			}
 		}
 	}
 }
@@ -200,34 +225,6 @@ func BenchmarkPrivilegedLoad(b *testing.B) {
 					load(b, f, data).Close()
 				}
 				b.ReportMetric(float64(f.Len()), "insns")
-			})
-		}
-	}
-}
-
-// BenchmarkPrivilegedAsk measures one question to either form, with the frame's own cost in entries=0.
-func BenchmarkPrivilegedAsk(b *testing.B) {
-	testutil.Privileged(b)
-	for _, n := range append([]int{0}, sizes...) {
-		table := sized(n)
-		q := question{identity: 7, class: policy.ClassWorld, key: 6<<16 | 443, addr: netip.MustParseAddr("20.9.9.9")}
-		if n > 2 {
-			q.identity = table.Identities[len(table.Identities)/2+1].ID
-		}
-		for name, limit := range map[string]int{"tree": 1 << 30, "search": -1} {
-			f, data, err := Compile(table, limit)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if name == "tree" && data != nil {
-				continue
-			}
-			b.Run(fmt.Sprintf("%s/entries=%d", name, n), func(b *testing.B) {
-				_, took, err := load(b, f, data).Benchmark(q.bytes(), 1_000_000, nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.ReportMetric(float64(took.Nanoseconds()), "ns/question")
 			})
 		}
 	}

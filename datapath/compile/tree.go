@@ -51,13 +51,34 @@ func compileTree(n *normal) (*Function, error) {
 		a.place(unlisted)
 	}
 	a.classes(n, profiles)
+	used := n.used()
 	for i, p := range n.profiles {
-		a.place(profiles[i])
-		a.profile(p)
+		if used[i] { // the kernel refuses what nothing jumps to
+			a.place(profiles[i])
+			a.profile(p)
+		}
 	}
 	a.place(fail)
 	a.answer(answer(policy.Deny))
 	return a.finish()
+}
+
+// used are the profiles that some peer has. The world's default has none if the ranges cover every address.
+func (n *normal) used() map[int]bool {
+	used := map[int]bool{}
+	for c := range policy.ClassWorld {
+		used[n.defaults[c]] = true
+	}
+	for _, p := range n.peers {
+		used[p.profile] = true
+	}
+	for _, s := range n.world4 {
+		used[s.profile] = true
+	}
+	for _, s := range n.world6 {
+		used[s.profile] = true
+	}
+	return used
 }
 
 // peers emits the tree over the identities: halving, then one test for equality.

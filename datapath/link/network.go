@@ -20,6 +20,7 @@ type Device struct {
 	Loopback bool   //
 	Own      bool   // an end of a container's pair of this Host
 	Master   string // type of the device that it is a port of; empty if none
+	Paces    bool   // every queue is an fq, which keeps a packet until its departure time
 	Addrs    []Addr // in the kernel's order: of IPv4, primary ones in the order they were added
 }
 
@@ -67,13 +68,16 @@ func (h *Host) Network() (Network, error) {
 	if err != nil {
 		return Network{}, fmt.Errorf("list routes: %w", err)
 	}
+	qdiscs := h.qdiscs()
 	var n Network
 	types := map[int]string{}
 	for _, l := range links {
 		types[l.Attrs().Index] = l.Type()
 	}
 	for _, l := range links {
-		n.Devices = append(n.Devices, h.device(l, types))
+		d := h.device(l, types)
+		d.Paces = paces(d.Ifindex, qdiscs)
+		n.Devices = append(n.Devices, d)
 	}
 	byIndex := map[int]*Device{}
 	for i := range n.Devices {

@@ -14,6 +14,8 @@ type Uplink struct {
 	Addr6   netip.Addr
 	// NoEthernet: its frames have no Ethernet header (WireGuard, tun, PPP).
 	NoEthernet bool
+	// Paces: its queues (fq) keep a packet until its departure time.
+	Paces bool
 }
 
 // Uplinks returns the devices that carry default or on-link routes, or a global address of their own, by ifindex.
@@ -36,7 +38,7 @@ func (n Network) Uplinks() []Uplink {
 		if !carrying[d.Ifindex] && !slices.ContainsFunc(d.Addrs, func(a Addr) bool { return !local(a.Addr()) }) {
 			continue
 		}
-		u := Uplink{Ifindex: d.Ifindex, Name: d.Name, MTU: d.MTU, NoEthernet: !d.Ethernet}
+		u := Uplink{Ifindex: d.Ifindex, Name: d.Name, MTU: d.MTU, NoEthernet: !d.Ethernet, Paces: d.Paces}
 		u.Addr4 = n.source(d, true)
 		u.Addr6 = n.source(d, false)
 		uplinks = append(uplinks, u)

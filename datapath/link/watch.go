@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch calls changed whenever devices, addresses or routes of the host changed, other than those of the containers of
+// Watch calls changed whenever devices, their queues, addresses or routes of the host changed, other than those of the containers of
 // this Host, or messages about it were lost: read Network then. It returns nil when ctx ends, and an error when the
 // subscription breaks. ready is called once when it stands; what happens later is not missed.
 func (h *Host) Watch(ctx context.Context, ready, changed func()) error {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_TC)
 	if err != nil {
 		return fmt.Errorf("watch the host's network: %w", err)
 	}
@@ -56,6 +56,9 @@ func (h *Host) matters(m *syscall.NetlinkMessage) bool {
 		}
 		r := nl.DeserializeRtMsg(m.Data)
 		return r.Protocol != RouteProtocol && r.Flags&unix.RTM_F_CLONED == 0
+	case unix.RTM_NEWQDISC, unix.RTM_DELQDISC, unix.RTM_NEWTCLASS, unix.RTM_DELTCLASS, unix.RTM_NEWTFILTER,
+		unix.RTM_DELTFILTER, unix.RTM_NEWCHAIN, unix.RTM_DELCHAIN:
+		return queueChanged(m)
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,6 +33,17 @@ func (e *Endpoints) Put(addr netip.Addr, a datapath.Address) error {
 		return fmt.Errorf("enter address %s into map endpoints: %w", addr, err)
 	}
 	return nil
+}
+
+// ifindex is that of the host-side veth of the container with an address; false: there is none.
+func (e *Endpoints) ifindex(addr netip.Addr) (uint32, bool, error) {
+	key := abi.FromAddr(addr)
+	var v abi.Endpoint
+	err := e.m.Lookup(&key, &v)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, false, nil
+	}
+	return v.Ifindex, err == nil, err
 }
 
 // Delete removes an address; one that is not there succeeds.

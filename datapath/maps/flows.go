@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/service"
 )
 
 // tick is the unit of Flow.last: 2^30 ns.
@@ -95,6 +96,27 @@ func timeout(flags uint32, proto uint8) time.Duration {
 		return timeoutEstablished
 	}
 	return timeoutOpening
+}
+
+// frontend is the address and port that the initiator of a translated flow named.
+func (f Flow) frontend() netip.AddrPort {
+	return netip.AddrPortFrom(f.State.DNATAddr.Addr(), f.State.DNATPort.Host())
+}
+
+// client is the initiator as the frontend saw it: a container that reached itself has the gateway's address in the flow.
+func (f Flow) client() netip.AddrPort {
+	if f.State.Flags&abi.FlowHairpin != 0 {
+		return netip.AddrPortFrom(f.Responder.Addr(), f.Initiator.Port())
+	}
+	return f.Initiator
+}
+
+// reached tells whether the flow was opened to the frontend and came to the backend.
+func (f Flow) reached(to service.Frontend, b service.Backend) bool {
+	named := f.frontend()
+	return f.State.Flags&abi.FlowDNAT != 0 && f.Proto == uint8(to.Proto) &&
+		f.Responder == netip.AddrPortFrom(b.Addr, b.Port) &&
+		named.Port() == to.Port && (to.Addr.IsUnspecified() || to.Addr == named.Addr())
 }
 
 // key is the flow's key.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
@@ -84,8 +86,81 @@ func TestPrivilegedFullMap(t *testing.T) {
 	}
 }
 
+func newServices(t *testing.T) *Services {
+	t.Helper()
+	return NewServices(newMap(t, "services"), newFlows(t), NewNAT(newMap(t, "nat")), NewEndpoints(newMap(t, "endpoints")))
+}
+
+// Connections outlive their frontend, and those that are over, came by another frontend or have lost their backend do not.
+func TestPrivilegedServicesKeepConnections(t *testing.T) {
+	any, one := service.Frontend{Addr: addr("0.0.0.0"), Port: 8080, Proto: service.TCP},
+		service.Frontend{Addr: addr("198.51.100.1"), Port: 8081, Proto: service.TCP}
+	old, next := service.Backend{Addr: addr("10.1.0.2"), Port: 80}, service.Backend{Addr: addr("10.1.0.3"), Port: 80}
+	gone := service.Frontend{Addr: addr("0.0.0.0"), Port: 8082, Proto: service.TCP}
+	for name, change := range map[string]func(*Services, service.Frontend) error{
+		"deleted":  (*Services).Delete,
+		"replaced": func(s *Services, f service.Frontend) error { return s.Put(f, next) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServices(t)
+			if err := s.endpoints.Put(old.Addr, datapath.Address{Ifindex: 9, Slot: 1}); err != nil {
+				t.Fatal(err)
+			}
+			for f, b := range map[service.Frontend]service.Backend{any: old, one: old, gone: {Addr: addr("10.1.0.9"), Port: 80}} {
+				if err := s.Put(f, b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reach := func(client, frontend string, b service.Backend, flags uint32, idle time.Duration) {
+				key, lo := abi.NewTuple(addrPort(client), netip.AddrPortFrom(b.Addr, b.Port), tcp)
+				if lo {
+					flags |= abi.FlowInitiatorLo
+				}
+				named := addrPort(frontend)
+				flow := abi.Flow{Last: at - uint32(idle/tick), Flags: flags | abi.FlowDNAT,
+					DNATAddr: abi.FromAddr(named.Addr()), DNATPort: abi.ToBE16(named.Port())}
+				if err := s.flows.tcp.Put(&key, &flow); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const established = abi.FlowReplied | abi.FlowEstablished
+			reach("203.0.113.9:5000", "198.51.100.1:8080", old, established, time.Minute)
+			reach("203.0.113.9:5001", "198.51.100.2:8080", old, established, time.Minute)
+			reach("203.0.113.9:5002", "198.51.100.1:8080", old, established|abi.FlowReset, time.Minute)
+			reach("203.0.113.9:5003", "198.51.100.2:8081", old, established, time.Minute) // of no frontend
+			reach("203.0.113.9:5004", "198.51.100.1:8082", service.Backend{Addr: addr("10.1.0.9"), Port: 80}, established, time.Minute)
+			reach("10.1.0.1:5005", "198.51.100.1:8081", old, established|abi.FlowHairpin, time.Minute)
+			for _, f := range []service.Frontend{any, one, gone} {
+				if err := change(s, f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for m, err := range s.nat.All() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Inner != netip.AddrPortFrom(old.Addr, old.Port) || m.Source {
+					t.Errorf("mapping %+v", m)
+				}
+				got = append(got, fmt.Sprint(m.External[0], " ", m.External[1]))
+			}
+			slices.Sort(got)
+			want := []string{"10.1.0.2:5005 198.51.100.1:8081", "198.51.100.1:8080 203.0.113.9:5000", "198.51.100.2:8080 203.0.113.9:5001"}
+			if !slices.Equal(got, want) {
+				t.Errorf("kept %q, want %q", got, want)
+			}
+			var entry abi.NAT
+			key, _ := abi.NewTuple(addrPort("203.0.113.9:5000"), addrPort("198.51.100.1:8080"), tcp)
+			if err := s.nat.m.Lookup(&key, &entry); err != nil || entry.Ifindex != 9 {
+				t.Errorf("entry %+v, %v", entry, err)
+			}
+		})
+	}
+}
+
 func TestPrivilegedServices(t *testing.T) {
-	s := NewServices(newMap(t, "services"))
+	s := newServices(t)
 	want := map[service.Frontend]service.Backend{
 		{Addr: addr("0.0.0.0"), Port: 8080, Proto: service.TCP}:   {Addr: addr("10.1.0.2"), Port: 80},
 		{Addr: addr("::"), Port: 8080, Proto: service.TCP}:        {Addr: addr("fd00::2"), Port: 80},

@@ -64,6 +64,17 @@ func newMapping(k abi.Tuple, v abi.NAT, now uint32) Mapping {
 	}
 }
 
+// keep remembers the backend of a flow that was opened to a frontend; ifindex is that of the backend's host-side veth.
+func (n *NAT) keep(f Flow, ifindex uint32) error {
+	key, _ := abi.NewTuple(f.client(), f.frontend(), f.Proto)
+	value := abi.NAT{Addr: abi.FromAddr(f.Responder.Addr()), Port: abi.ToBE16(f.Responder.Port()),
+		Flags: abi.NATDestination, Last: n.now(), Ifindex: ifindex}
+	if err := n.m.Put(&key, &value); err != nil {
+		return fmt.Errorf("keep %s: %w", flowName(f), err)
+	}
+	return nil
+}
+
 // Free removes the mappings whose flow is over, and tells how many there were.
 func (n *NAT) Free(flows *Flows) (int, error) {
 	var orphans []Mapping

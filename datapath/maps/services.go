@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -10,15 +11,26 @@ import (
 	"github.com/sluice-net/sluice/service"
 )
 
-// Services is the map services: frontend → backend.
-type Services struct{ m *ebpf.Map }
+// Services is the map services: frontend → backend. Connections outlive their frontend: when it goes or gets another
+// backend, theirs is entered into the map nat, where programs look for what no frontend explains.
+type Services struct {
+	m         *ebpf.Map
+	flows     *Flows
+	nat       *NAT
+	endpoints *Endpoints
+}
 
-// NewServices types the map services.
-func NewServices(m *ebpf.Map) *Services { return &Services{m} }
+// NewServices types the map services, whose connections are in the others.
+func NewServices(m *ebpf.Map, flows *Flows, nat *NAT, endpoints *Endpoints) *Services {
+	return &Services{m, flows, nat, endpoints}
+}
 
 // Put enters or replaces a frontend.
 func (s *Services) Put(f service.Frontend, b service.Backend) error {
 	key, value := frontendKey(f), abi.Service{Backend: abi.FromAddr(b.Addr), Port: abi.ToBE16(b.Port)}
+	if err := s.keepConnections(f, &b); err != nil {
+		return fmt.Errorf("enter frontend %s into map services: %w", frontendName(f), err)
+	}
 	if err := s.m.Put(&key, &value); err != nil {
 		return fmt.Errorf("enter frontend %s into map services: %w", frontendName(f), err)
 	}
@@ -27,8 +39,41 @@ func (s *Services) Put(f service.Frontend, b service.Backend) error {
 
 // Delete removes a frontend; one that is not there succeeds.
 func (s *Services) Delete(f service.Frontend) error {
+	if err := s.keepConnections(f, nil); err != nil {
+		return fmt.Errorf("remove frontend %s from map services: %w", frontendName(f), err)
+	}
 	key := frontendKey(f)
 	return remove(s.m, &key, frontendName(f))
+}
+
+// keepConnections enters the connections of the frontend's backend into the map nat, unless next is the same backend.
+func (s *Services) keepConnections(f service.Frontend, next *service.Backend) error {
+	key := frontendKey(f)
+	var old abi.Service
+	if err := s.m.Lookup(&key, &old); errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	backend := service.Backend{Addr: old.Backend.Addr(), Port: old.Port.Host()}
+	if next != nil && *next == backend {
+		return nil
+	}
+	ifindex, ok, err := s.endpoints.ifindex(backend.Addr)
+	if err != nil || !ok {
+		return err
+	}
+	for flow, err := range s.flows.All() {
+		if err != nil {
+			return err
+		}
+		if !flow.Expired() && flow.reached(f, backend) {
+			if err := s.nat.keep(flow, ifindex); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // List returns all frontends.

@@ -22,7 +22,10 @@ var _ datapath.UplinkTable = (*Uplinks)(nil)
 func (u *Uplinks) Put(ifindex int, d datapath.Uplink) error {
 	value := abi.Uplink{MTU: uint32(d.MTU), Addr6: abi.FromAddr(d.Addr6)}
 	if d.NoEthernet {
-		value.Flags = abi.UplinkNoEthernet
+		value.Flags |= abi.UplinkNoEthernet
+	}
+	if d.Paces {
+		value.Flags |= abi.UplinkPaces
 	}
 	if d.Addr4.IsValid() {
 		a := d.Addr4.As4()
@@ -47,7 +50,8 @@ func (u *Uplinks) List() (map[int]datapath.Uplink, error) {
 			return nil, fmt.Errorf("list map uplinks: %w", err)
 		}
 		for i, v := range b.values {
-			d := datapath.Uplink{MTU: int(v.MTU), NoEthernet: v.Flags&abi.UplinkNoEthernet != 0}
+			d := datapath.Uplink{MTU: int(v.MTU), NoEthernet: v.Flags&abi.UplinkNoEthernet != 0,
+				Paces: v.Flags&abi.UplinkPaces != 0}
 			if n := v.Addr4.Host(); n != 0 {
 				d.Addr4 = netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 			}

@@ -16,10 +16,12 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	tables "github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/datapath/obj"
 	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/internal/netns"
 	"github.com/sluice-net/sluice/internal/testutil"
+	"github.com/sluice-net/sluice/service"
 )
 
 func TestMain(m *testing.M) { os.Exit(netns.Isolated(m.Run)) }
@@ -270,16 +272,23 @@ func (w *world) attach(n *node, name string, ingress, egress *ebpf.Program) {
 // publish makes addr:port a frontend of a container's port.
 func (w *world) publish(addr string, port uint16, proto uint8, backend netip.Addr, backendPort uint16) {
 	w.t.Helper()
-	w.put("services", abi.ServiceKey{Addr: abi.FromAddr(netip.MustParseAddr(addr)), Port: abi.ToBE16(port), Proto: proto},
-		abi.Service{Backend: abi.FromAddr(backend), Port: abi.ToBE16(backendPort)})
+	f := service.Frontend{Addr: netip.MustParseAddr(addr), Port: port, Proto: service.Protocol(proto)}
+	if err := w.services().Put(f, service.Backend{Addr: backend, Port: backendPort}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) unpublish(addr string, port uint16, proto uint8) {
 	w.t.Helper()
-	key := abi.ServiceKey{Addr: abi.FromAddr(netip.MustParseAddr(addr)), Port: abi.ToBE16(port), Proto: proto}
-	if err := w.maps["services"].Delete(key); err != nil {
+	f := service.Frontend{Addr: netip.MustParseAddr(addr), Port: port, Proto: service.Protocol(proto)}
+	if err := w.services().Delete(f); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func (w *world) services() *tables.Services {
+	return tables.NewServices(w.maps["services"], tables.NewFlows(w.maps["flows_tcp"], w.maps["flows_any"]),
+		tables.NewNAT(w.maps["nat"]), tables.NewEndpoints(w.maps["endpoints"]))
 }
 
 // drops returns what was dropped so far, by reason and direction, for messages.

@@ -312,7 +312,7 @@ func (c container) constants(spec *ebpf.CollectionSpec, o options) error {
 		"GATEWAY4": abi.FromAddr(c.gw4), "GATEWAY6": abi.FromAddr(c.gw6),
 	}
 	if o.enforcement == abi.Learn {
-		values["JUDGEMENT"] = max(o.revision, 1) | abi.JudgedLearn
+		values["JUDGEMENT"] = max(o.revision, 1) | abi.RevisionLearned
 	}
 	if o.features["IPV4"] {
 		values["ADDRESS4"], values["SUBNET4"] = abi.FromAddr(c.ip4.Addr()), abi.FromAddr(c.ip4.Masked().Addr())

@@ -2,17 +2,19 @@ package packettest
 
 import (
 	"math/bits"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 )
 
-// switches are all features of bpf/abi/config.h.
-var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "POLICY_PUBLISH"}
+// switches are all features of bpf/abi/config.h, those of one string together: each is of another program.
+var switches = []string{"IPV4", "IPV6", "INTERNAL", "MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS",
+	"POLICY_PUBLISH", "RATE_EGRESS RATE_INGRESS"}
 
 // verifiedMax is how many instructions the verifier may walk for a container's program, without policies: a replacement
 // takes 1.3 µs for each.
-var verifiedMax = map[string]uint32{"closed": 600, "plain": 3500, "everything": 4000}
+var verifiedMax = map[string]uint32{"closed": 600, "plain": 3500, "everything": 4000, "limited": 4800}
 
 // Every combination of features loads. A short run, such as that on an emulated machine, tries only those in which at
 // most one is on, or at most one is off.
@@ -23,8 +25,10 @@ func TestPrivilegedFeatureCombinations(t *testing.T) {
 			continue
 		}
 		f := features{}
-		for i, name := range switches {
-			f[name] = set>>i&1 == 1
+		for i, names := range switches {
+			for _, name := range strings.Fields(names) {
+				f[name] = set>>i&1 == 1
+			}
 		}
 		p, err := k.tryLoad(alice, options{features: f})
 		if err != nil {
@@ -42,6 +46,7 @@ func TestPrivilegedProgramSize(t *testing.T) {
 		"closed":     {features: open, closed: true},
 		"plain":      {features: open},
 		"everything": {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "POLICY_PUBLISH")},
+		"limited":    {features: open.with("MASQUERADE", "SERVICES", "POLICY_EGRESS", "POLICY_INGRESS", "RATE_EGRESS", "RATE_INGRESS")},
 	} {
 		p := k.load(alice, o)
 		for name, program := range map[string]*ebpf.Program{"egress": p.egress, "ingress": p.ingress} {

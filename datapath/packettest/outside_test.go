@@ -12,8 +12,10 @@ import (
 
 	"bytes"
 
+	"github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/datapath/obj"
 	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/service"
 )
 
 // The outside: the host's addresses on its uplink, the next hop, and somebody beyond it.
@@ -157,11 +159,23 @@ func (o *outside) inbound(src, dst string) ends {
 
 func (o *outside) publish(addr string, port uint16, proto uint8, backend netip.Addr, backendPort uint16) {
 	o.t.Helper()
-	key := abi.ServiceKey{Addr: abi.FromAddr(netip.MustParseAddr(addr)), Port: abi.ToBE16(port), Proto: proto}
-	value := abi.Service{Backend: abi.FromAddr(backend), Port: abi.ToBE16(backendPort)}
-	if err := o.maps["services"].Put(key, value); err != nil {
+	f := service.Frontend{Addr: netip.MustParseAddr(addr), Port: port, Proto: service.Protocol(proto)}
+	if err := o.services().Put(f, service.Backend{Addr: backend, Port: backendPort}); err != nil {
 		o.t.Fatal(err)
 	}
+}
+
+func (o *outside) unpublish(addr string, port uint16, proto uint8) {
+	o.t.Helper()
+	f := service.Frontend{Addr: netip.MustParseAddr(addr), Port: port, Proto: service.Protocol(proto)}
+	if err := o.services().Delete(f); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *outside) services() *maps.Services {
+	return maps.NewServices(o.maps["services"], maps.NewFlows(o.maps["flows_tcp"], o.maps["flows_any"]),
+		maps.NewNAT(o.maps["nat"]), maps.NewEndpoints(o.maps["endpoints"]))
 }
 
 // nat returns the entry of the connection between two ends as the outside sees it, or nil.

@@ -196,9 +196,7 @@ func TestPrivilegedFrontendChanges(t *testing.T) {
 		if got := to(in.tcp(5001, 80, "S")); got != alice.addr(family) {
 			t.Errorf("a new connection came to %v", got)
 		}
-		if err := o.maps["services"].Delete(abi.ServiceKey{Addr: abi.FromAddr(netip.MustParseAddr(host)), Port: abi.ToBE16(80), Proto: tcp}); err != nil {
-			t.Fatal(err)
-		}
+		o.unpublish(host, 80, tcp)
 		if got := to(in.tcp(5000, 80, "A")); got != bob.addr(family) {
 			t.Errorf("without frontend the old connection came to %v", got)
 		}
@@ -237,6 +235,26 @@ func TestPrivilegedFrontendsShareBackend(t *testing.T) {
 		}
 		if _, out := o.leave(o.bob, bob.to(far).tcp(8000, 5000, "SA")); read(t, out).src.Port() != 80 {
 			t.Errorf("answered from %v", read(t, out).src)
+		}
+	})
+}
+
+// What is published on a loopback address is for processes of the host: a packet that names it, from outside or from a
+// container, reaches nobody.
+func TestPrivilegedLoopbackFrontends(t *testing.T) {
+	both(t, func(t *testing.T, family int) {
+		o := newOutside(t, "MASQUERADE", "SERVICES")
+		_, far := outsideOf(family)
+		loopback := map[int]string{4: "127.0.0.1", 6: "::1"}[family]
+		for _, proto := range []uint8{tcp, udp} {
+			o.publish(loopback, 80, proto, bob.addr(family), 8000)
+			packet := o.inbound(far, loopback).transport(proto)
+			if verdict, out := o.enter(packet); verdict != tcLeave || string(out) != string(packet) {
+				t.Errorf("protocol %d from outside: verdict %d", proto, verdict)
+			}
+			if verdict, out := o.leave(o.alice, alice.to(loopback).transport(proto)); verdict == tcRedirect {
+				t.Errorf("protocol %d from a container: came to %v", proto, read(t, out).dst)
+			}
 		}
 	})
 }

@@ -5,12 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
 // Engine is an unpacked Docker engine with its command line.
 type Engine struct {
-	// Suite is the Debian suite that it comes from.
+	// Suite is the Debian suite that it comes from, or Moby.
 	Suite string
 	// Version is what dockerd says of itself, such as 20.10.24.
 	Version string
@@ -20,8 +21,15 @@ type Engine struct {
 	Plugins string
 }
 
-// Suites are the engines that the scenarios run on: the oldest supported and the newest that Debian serves.
-func Suites() []string { return []string{"bookworm", "sid"} }
+// Moby is the name of the engine that is built from its source, since it is newer than what Debian serves.
+const Moby = "moby"
+
+// newest is the Debian suite with the newest engine.
+const newest = "sid"
+
+// Suites are the engines that the scenarios run on if nobody chooses: the oldest supported and the newest that Debian
+// serves.
+func Suites() []string { return []string{"bookworm", newest} }
 
 // Cache is the folder for what tests fetch and keep: $SLUICE_CACHE, else sluice in the user's or the machine's cache.
 func Cache() string {
@@ -34,14 +42,21 @@ func Cache() string {
 	return "/var/cache/sluice"
 }
 
-// GetEngine unpacks the engine of a Debian suite, once: later calls find it in Cache.
+// GetEngine unpacks the engine of a Debian suite, or builds Moby, once: later calls find it in Cache.
 func GetEngine(suite string) (Engine, error) {
-	dir := filepath.Join(Cache(), "engines", suite)
-	script, err := filepath.Abs(filepath.Join(sourceDir(), "engine-get.sh"))
+	dir := engineDir(suite)
+	script, args := "engine-get.sh", []string{suite, dir}
+	if suite == Moby {
+		if _, err := GetEngine(newest); err != nil {
+			return Engine{}, err
+		}
+		script, args = "engine-moby.sh", []string{engineDir(newest), dir}
+	}
+	path, err := filepath.Abs(filepath.Join(sourceDir(), script))
 	if err != nil {
 		return Engine{}, err
 	}
-	if out, err := exec.Command("bash", script, suite, dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("bash", append([]string{path}, args...)...).CombinedOutput(); err != nil {
 		return Engine{}, fmt.Errorf("get engine %s: %w\n%s", suite, err, out)
 	}
 	version, err := os.ReadFile(filepath.Join(dir, "version"))
@@ -56,6 +71,8 @@ func GetEngine(suite string) (Engine, error) {
 	}, nil
 }
 
+func engineDir(suite string) string { return filepath.Join(Cache(), "engines", suite) }
+
 // parseVersion takes 20.10.24 out of "Docker version 20.10.24+dfsg1, build 5d6db84".
 func parseVersion(line string) string {
 	for _, word := range strings.Fields(line) {
@@ -67,7 +84,13 @@ func parseVersion(line string) string {
 }
 
 // Old says that the engine is older than 28: it joins before the container's process exists, and lacks --ipv4=false.
-func (e Engine) Old() bool {
-	major, _, _ := strings.Cut(e.Version, ".")
-	return len(major) == 2 && major < "28"
+func (e Engine) Old() bool { return e.before(28) }
+
+// Splits says that the engine is 29 or newer: a container's endpoints publish its ports each for one family.
+func (e Engine) Splits() bool { return !e.before(29) }
+
+func (e Engine) before(major int) bool {
+	text, _, _ := strings.Cut(e.Version, ".")
+	n, err := strconv.Atoi(text)
+	return err == nil && n < major
 }

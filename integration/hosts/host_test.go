@@ -25,10 +25,14 @@ func TestParseVersion(t *testing.T) {
 	}
 }
 
-func TestOld(t *testing.T) {
-	for version, want := range map[string]bool{"20.10.24": true, "26.1.5": true, "28.5.2": false, "29.0.1": false} {
-		if got := (Engine{Version: version}).Old(); got != want {
-			t.Errorf("Old of %s = %v", version, got)
+func TestEngineGenerations(t *testing.T) {
+	for version, want := range map[string][2]bool{
+		"20.10.24": {true, false}, "26.1.5": {true, false}, "28.5.2": {false, false}, "29.0.1": {false, true},
+		"29.0.0-moby-v2.0.0-beta.24": {false, true}, "unknown": {false, true},
+	} {
+		e := Engine{Version: version}
+		if got := [2]bool{e.Old(), e.Splits()}; got != want {
+			t.Errorf("Old and Splits of %s = %v, want %v", version, got, want)
 		}
 	}
 }

@@ -79,12 +79,15 @@ func (h *Host) StartDaemon(options ...string) error {
 
 // StartDaemonProcess starts sluiced and waits for nothing; the channel closes when it ends.
 func (h *Host) StartDaemonProcess(options ...string) (*exec.Cmd, <-chan struct{}, error) {
-	argv := append([]string{filepath.Join(h.Bin, "sluiced"), "--state-dir", h.StateDir()}, options...)
+	argv := append([]string{filepath.Join(h.Bin, "sluiced"), "--state-dir", h.StateDir(), "--policy-dir", h.PolicyDir()}, options...)
 	return h.background("sluiced.log", argv)
 }
 
 // StateDir is where the host's sluiced keeps its state.
 func (h *Host) StateDir() string { return filepath.Join(h.Dir, "sluice") }
+
+// PolicyDir is where it looks for policy files; it does not exist at first.
+func (h *Host) PolicyDir() string { return filepath.Join(h.Dir, "policy.d") }
 
 // DaemonAnswers asks sluiced for its status.
 func (h *Host) DaemonAnswers() error {

@@ -16,8 +16,9 @@ type Snapshot struct {
 }
 
 var (
-	slotName   = regexp.MustCompile(`\bslc(p?)[0-9a-f]+\b`)
-	slotFolder = regexp.MustCompile(`(endpoints|doors|uplinks)/[0-9a-f]+`)
+	slotName      = regexp.MustCompile(`\bslc(p?)[0-9a-f]+\b`)
+	sharedVersion = regexp.MustCompile(`(shared_slots)_[0-9a-f]+`)
+	slotFolder    = regexp.MustCompile(`(endpoints|doors|uplinks)/[0-9a-f]+`)
 )
 
 // Snapshot reads the host's state. Veth pairs that wait in the daemon's pool are left out: they are nobody's yet.
@@ -79,17 +80,18 @@ func withoutPool(links []string) []string {
 	return kept
 }
 
-// pins lists pinned objects once each, without doors: those belong to veth pairs, in the pool or not.
+// pins lists pinned objects without doors: those belong to veth pairs, in the pool or not. Of what there is once for each
+// slot or device one stands for all; the shared slots' version does not count, but that there is only one does.
 func pins(text string) []string {
 	seen := map[string]bool{}
-	for _, line := range lines(text) {
-		if !strings.Contains(line, "/doors/") {
-			seen[slotFolder.ReplaceAllString(line, "$1/#")] = true
-		}
-	}
 	all := []string{}
-	for line := range seen {
-		all = append(all, line)
+	for _, line := range lines(text) {
+		name := slotFolder.ReplaceAllString(line, "$1/#")
+		if strings.Contains(line, "/doors/") || seen[name] {
+			continue
+		}
+		seen[name] = true
+		all = append(all, sharedVersion.ReplaceAllString(name, "${1}_#"))
 	}
 	sort.Strings(all)
 	return all

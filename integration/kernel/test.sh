@@ -8,7 +8,7 @@ suites=("$@")
 export VM_TIMEOUT=${VM_TIMEOUT:-600} # far more than it takes: other work may load the machine
 cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-/var/cache}/sluice}
 packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./bpf/... ./datapath/... ./internal/netns/... 2>/dev/null)
-modules=(veth sch_ingress cls_bpf act_bpf bridge 8021q dummy tun)
+modules=(veth sch_ingress cls_bpf act_bpf bridge 8021q dummy tun sch_fq)
 
 payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT

@@ -33,6 +33,7 @@ const (
 	DropNotPublished    DropReason = 26 // from outside only published ports of a masqueraded container are reached
 	DropNoShared        DropReason = 27 // a shared program is missing
 	DropPublishDenied   DropReason = 28 // the container's list for the published port does not admit the client
+	DropRate            DropReason = 29 // the container sends or is sent more than its limit admits
 )
 
 var dropTexts = map[DropReason]dropText{
@@ -64,4 +65,5 @@ var dropTexts = map[DropReason]dropText{
 	DropNotPublished:    {"not published", "from outside only published ports of a masqueraded container are reached"},
 	DropNoShared:        {"no shared program", "a shared program is missing"},
 	DropPublishDenied:   {"publish denied", "the container's list for the published port does not admit the client"},
+	DropRate:            {"rate exceeded", "the container sends or is sent more than its limit admits"},
 }

@@ -42,15 +42,16 @@ const (
 // Constants of enum shared of bpf/abi. The programs of shared.bpf.c: for packets that are rare, or for which it makes
 // no difference whose they are.
 const (
-	SharedParse       = 1 // reads far headers, then back to the container's program
-	SharedFragment    = 2 // finds a fragment's ports, then back
-	SharedTranslate   = 3 // looks for a frontend, then back
-	SharedNeighbour   = 4 // ARP and neighbour discovery
-	SharedRelate      = 5 // ICMP errors
-	SharedLeave       = 6 // to whatever is no container and not the host
-	SharedUntranslate = 7 // replies of a backend, into the container
-	SharedClosed      = 8 // whatever a closed container sends or is sent
-	SharedMax         = 16
+	SharedParse     = 1 // reads far headers, then back to the container's program
+	SharedFragment  = 2 // finds a fragment's ports, then back
+	SharedTranslate = 3 // looks for a frontend, then back
+	SharedNeighbour = 4 // ARP and neighbour discovery
+	SharedRelate    = 5 // ICMP errors
+	SharedOnward    = 6 // judged packets that leave the host, are translated back, or are worth telling
+	SharedOpen      = 7 // likewise, the first packet of a flow: enters it
+	SharedClosed    = 8 // whatever a closed container sends or is sent
+	SharedDrop      = 9 // whatever a container's program refuses
+	SharedMax       = 16
 )
 
 // Constants of enum identity of bpf/abi. Reserved identities; those of labels start at IDENTITY_FIRST.
@@ -84,12 +85,13 @@ const (
 // Constants of enum nat_flags of bpf/abi.
 const (
 	NATSource      = 1 // masquerade: the container opened the flow, the tuple has its masquerade port
-	NATDestination = 2 // the tuple's initiator opened the flow to a frontend, addr is the backend
+	NATDestination = 2 // the tuple's initiator opened the flow to a frontend that has another backend by now or is gone; addr is the backend that it had. Go writes it.
 )
 
 // Constants of enum uplink_flags of bpf/abi.
 const (
 	UplinkNoEthernet = 1 // its frames have no Ethernet header (tun, WireGuard)
+	UplinkPaces      = 2 // its queues (fq) keep a packet until its departure time
 )
 
 // Constants of enum event_type of bpf/abi.
@@ -152,10 +154,10 @@ const (
 	Learn   = 2 // likewise; besides, every connection that is judged is told
 )
 
-// Constants of enum judgement of bpf/abi. What a flow remembers of a judgement beside the revision. A program takes
-// as its own only what it would write itself, so that one which enforces asks again about whatever its predecessor
-// only watched.
+// Constants of enum revision_bits of bpf/abi. What a flow remembers of a judgement beside the revision. A program
+// takes as its own only what it would write itself, so that one which enforces asks again about whatever its
+// predecessor only watched.
 const (
-	JudgedAudit = 536870912  // the policy denied it, and was not enforced
-	JudgedLearn = 1073741824 // it was told to who learns
+	RevisionAudited = 536870912  // the policy denied it, and was not enforced
+	RevisionLearned = 1073741824 // it was told to who learns
 )

@@ -23,10 +23,21 @@ type Tuple struct {
 	_      [3]uint8
 }
 
+// Route is struct route of bpf/abi. The way out of the host that the routing table gave a flow's packets. It is asked
+// again after a tick.
+type Route struct {
+	Next    IP     // hop; of an IPv4 one only the first word counts
+	Ifindex uint32 // of the uplink
+	MTU     uint32 // bytes that are known to pass
+	Tick    uint32 // FLOW_TICK of the answer
+	Family  uint16 // of next: AF_INET, AF_INET6
+	Flags   uint16 // enum uplink_flags
+}
+
 // Flow is struct flow of bpf/abi. A connection. The tuple holds the initiator's own source and the real (translated)
 // destination. A judgement is (revision, peer): the policy revision of the judging container and the peer identity
 // that it judged; it is repeated when either differs from what the program would use now. A revision may have bits of
-// enum judgement.
+// enum revision_bits.
 type Flow struct {
 	Last              uint32 // CLOCK_MONOTONIC_COARSE >> 30 of the last packet
 	Flags             uint32 // enum flow_flags
@@ -40,11 +51,11 @@ type Flow struct {
 	SNATPort          BE16
 	MasqueradeIfindex uint32 // uplink of a masqueraded flow
 	Tick              uint32 // FLOW_TICK of the moment when last was read: a clock that costs nothing to read
+	Route             Route  // of a container's packets to the world
 }
 
 // NAT is struct nat of bpf/abi. A translated flow: the tuple as the other end sees it (normalised) -> the container's
-// side. A published port's entry outlives its frontend; it is void when the container's veth is no longer the one of
-// ifindex.
+// side. It is void when the container's veth is no longer the one of ifindex.
 type NAT struct {
 	Addr    IP
 	Port    BE16
@@ -96,6 +107,16 @@ type Uplink struct {
 	Addr6 IP     // :: if none
 	Flags uint16 // enum uplink_flags
 	_     uint16
+}
+
+// Rate is struct rate of bpf/abi. What a container may send, or be sent, in a second. It is one clock: every packet
+// moves it on by the time that the packet takes at the rate, so that several processors need but one atomic addition.
+// A clock that is behind is set to now.
+type Rate struct {
+	Used          uint64 // CLOCK_MONOTONIC ns until which what passed uses the rate up
+	BitsPerSecond uint64 // of IP packets; 0: no limit
+	Burst         uint64 // ns: how far the clock may be ahead
+	Told          uint64 // CLOCK_MONOTONIC ns of the last event about a drop
 }
 
 // Counter is struct counter of bpf/abi. Packets and bytes.
@@ -153,13 +174,15 @@ var Sizes = map[string]uintptr{
 	"IP":          16,
 	"Endpoint":    24,
 	"Tuple":       40,
-	"Flow":        68,
+	"Route":       32,
+	"Flow":        100,
 	"NAT":         28,
 	"ServiceKey":  20,
 	"Service":     24,
 	"FragmentKey": 40,
 	"Fragment":    12,
 	"Uplink":      28,
+	"Rate":        32,
 	"Counter":     16,
 	"Budget":      16,
 	"Event":       80,

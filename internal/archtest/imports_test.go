@@ -41,6 +41,7 @@ var owners = []struct {
 }{
 	{"github.com/cilium/ebpf", []string{"datapath", "observe", "guard", "bpf", "bench", "internal/deps", "internal/gen"}},
 	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/deps", "internal/gen"}},
+	{"github.com/fsnotify/fsnotify", []string{"internal/confdir"}},
 	{"go.etcd.io/bbolt", []string{"store/bolt", "internal/deps"}},
 	{"go.etcd.io/etcd", []string{"store/etcd"}},
 }

@@ -16,8 +16,8 @@ type Sockets struct{}
 
 var _ service.Reserver = Sockets{}
 
-// Reserve binds a socket to the frontend's address and port until it is closed. A port that is in use is an error; so is
-// an address that the host does not have.
+// Reserve binds a socket to the frontend's address and port until it is closed. A port that is in use is an error that
+// names the process; so is an address that the host does not have.
 func (Sockets) Reserve(f service.Frontend) (io.Closer, error) {
 	kind, protocol := unix.SOCK_STREAM, 0
 	switch f.Proto {
@@ -53,7 +53,7 @@ func (Sockets) Reserve(f service.Frontend) (io.Closer, error) {
 		s.Close()
 		switch {
 		case errors.Is(err, unix.EADDRINUSE):
-			return nil, errors.New("a socket of the host has it")
+			return nil, &inUseError{f}
 		case errors.Is(err, unix.EADDRNOTAVAIL):
 			return nil, errors.New("the host does not have the address")
 		}
@@ -61,6 +61,11 @@ func (Sockets) Reserve(f service.Frontend) (io.Closer, error) {
 	}
 	return s, nil
 }
+
+// inUseError says who has a port. That is found out only when somebody reads it: a search for a free port meets many.
+type inUseError struct{ frontend service.Frontend }
+
+func (e *inUseError) Error() string { return holder("/proc", e.frontend) }
 
 // bind binds also where only connections of a former TCP server still wait for their end. The option that permits this
 // is cleared again, since with it any other server could bind the port beside ours.

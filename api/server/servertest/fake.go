@@ -22,6 +22,7 @@ type Fake struct {
 	EndpointList  []api.Endpoint
 	IdentityList  []api.Identity
 	PolicyList    []api.Policy
+	FileList      []api.PolicyFile
 	PortList      []api.Port
 	FlowList      []api.Connection
 	AddressList   []api.AddressEntry
@@ -68,7 +69,7 @@ func (f *Fake) record(method string, args any) {
 func (f *Fake) Backend() server.Backend {
 	return server.Backend{
 		Version: api.Version{Version: "0.1.0", Commit: "0123456789ab", Go: "go1.26", OS: "linux", Arch: "amd64"},
-		Status:  f, Networks: f, Endpoints: f, Identities: f, Policies: f, Insight: f, Revisions: f, Ports: f, Kernel: f, Events: f, Log: f,
+		Status:  f, Networks: f, Endpoints: f, Identities: f, Policies: f, Insight: f, Files: f, Revisions: f, Ports: f, Kernel: f, Events: f, Log: f,
 	}
 }
 
@@ -138,6 +139,9 @@ func (f *Fake) Identities(context.Context) ([]api.Identity, error) { return f.Id
 
 // Policies implements server.Policies.
 func (f *Fake) Policies(context.Context) ([]api.Policy, error) { return f.PolicyList, f.Fail }
+
+// PolicyFiles implements server.PolicyFiles.
+func (f *Fake) PolicyFiles(context.Context) ([]api.PolicyFile, error) { return f.FileList, f.Fail }
 
 // ApplyPolicies implements server.Policies: it calls each source a new policy.
 func (f *Fake) ApplyPolicies(ctx context.Context, sources []api.PolicySource) (api.Change, error) {

@@ -48,11 +48,15 @@ func Sample() *Fake {
 		{ID: 258, Labels: f.EndpointList[2].Labels, Endpoints: []string{DB}},
 	}
 	f.PolicyList = []api.Policy{
-		{Name: "allow-web", Kind: "CiliumNetworkPolicy", Source: "allow-web.yaml", Rules: 2, Endpoints: []string{DB}, Revision: 7,
+		{Name: "allow-web", Kind: "CiliumNetworkPolicy", Origin: api.OriginDocument, Unresolved: []string{"name:cron"}, Source: "allow-web.yaml", Rules: 2, Endpoints: []string{DB}, Revision: 7,
 			Applied: Now.Add(-time.Hour), Text: "kind: CiliumNetworkPolicy\nmetadata:\n  name: allow-web\n"},
-		{Name: "shop/deny-all", Kind: "CiliumNetworkPolicy", Source: "-", Rules: 1, Endpoints: []string{WebF, WebB}, Revision: 9,
+		{Name: "shop/deny-all", Kind: "CiliumNetworkPolicy", Origin: api.OriginDocument, Source: "-", Rules: 1, Endpoints: []string{WebF, WebB}, Revision: 9,
 			Applied: Now.Add(-time.Minute), Text: "kind: CiliumNetworkPolicy\nmetadata:\n  name: deny-all\n  namespace: shop"},
 	}
+	f.PolicyList = append(f.PolicyList, api.Policy{Name: "labels:web@front", Kind: "Labels", Origin: api.OriginLabel, Source: "labels of web",
+		Rules: 1, Endpoints: []string{WebF}, Applied: Now.Add(-time.Hour), Text: "labels:\n  sluice.egress: db:5432\n"})
+	f.FileList = []api.PolicyFile{{Path: "/etc/sluice/policy.d/lan.yaml", State: api.PolicyFileBroken, Problems: []api.Problem{
+		{Source: "/etc/sluice/policy.d/lan.yaml", Line: 9, Message: "spec.ingress[0].toPort: unknown field, did you mean toPorts?"}}}}
 	f.PortList = []api.Port{
 		{HostAddr: addr("0.0.0.0"), HostPort: 8080, Protocol: "tcp", Addr: addr("172.30.0.2"), Port: 80, Endpoint: WebF, Container: "web", Network: "front"},
 		{HostAddr: addr("::"), HostPort: 8080, Protocol: "tcp", Addr: addr("fd00:30::2"), Port: 80, Endpoint: WebF, Container: "web", Network: "front"},
@@ -94,7 +98,9 @@ func sampleEndpoints() []api.Endpoint {
 			Changed: api.LabelChange{Add: map[string]string{"tier": "canary"}},
 			IPv4:    prefix("172.30.0.2/24"), IPv6: prefix("fd00:30::2/64"), MAC: "02:00:00:00:00:02", Interface: "slc1", Ifindex: 11, Revision: 12,
 			Program: api.Program{Fingerprint: "9f86d081884c7d659a2feaa0c55ad015", Instructions: 2100, Loaded: Now.Add(-10 * time.Minute), LoadTime: 1523 * time.Microsecond},
-			Egress:  back, Ingress: api.Direction{Packets: 800, Bytes: 64000}},
+			Egress:  back, Ingress: api.Direction{Packets: 800, Bytes: 64000},
+			Publish: api.Publishing{Enforced: true, Rules: []string{"labels/sluice.publish.8080[0] @lan"}, Entries: 4},
+			Mode:    "audit", Profile: "balanced", EgressRate: "20mbit/1mb", Options: map[string]string{"sluice.profile": "balanced"}},
 		{ID: WebB, State: api.StateReady, Slot: 2, NetworkID: Back, Network: "back", ContainerID: WebID, Container: "web",
 			Project: "shop", Service: "frontend", Identity: 257, Labels: web, IPv4: prefix("172.31.0.2/24"), MAC: "02:00:00:00:01:02",
 			Interface: "slc2", Ifindex: 12, Revision: 12, Egress: back},

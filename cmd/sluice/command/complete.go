@@ -93,6 +93,13 @@ func policyNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error)
 	return words(all, err, func(p api.Policy) (string, string) { return p.Name, p.Kind })
 }
 
+// documentNames completes policies that can be deleted.
+func documentNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Policies(ctx)
+	all = slices.DeleteFunc(all, func(p api.Policy) bool { return p.Origin == api.OriginLabel })
+	return words(all, err, func(p api.Policy) (string, string) { return p.Name, p.Kind })
+}
+
 // words makes completions of items.
 func words[T any](items []T, err error, word func(T) (name, about string)) ([]cobra.Completion, error) {
 	var out []cobra.Completion

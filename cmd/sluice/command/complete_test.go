@@ -42,7 +42,7 @@ func TestCompletion(t *testing.T) {
 		{"endpoint regenerate w", []string{"web"}},
 		{"endpoint list --network ", []string{"back", "front"}},
 		{"identity get ", []string{"257", "258", "host", "world"}},
-		{"policy get ", []string{"allow-web", "shop/deny-all"}},
+		{"policy get ", []string{"allow-web", "labels:web@front", "shop/deny-all"}},
 		{"policy delete allow-web ", []string{"shop/deny-all"}},
 		{"port ls d", []string{"db"}},
 		{"bpf conntrack list w", []string{"web"}},

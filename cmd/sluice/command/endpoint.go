@@ -129,12 +129,18 @@ func (a *app) aboutEndpoint(e api.Endpoint) []fact {
 		all = append(all, fact{"Label", k + "=" + e.Labels[k]})
 	}
 	return append(all, []fact{
+		{"Labels of this endpoint", pairs(e.Options)},
 		{"Labels added", pairs(e.Changed.Add)},
 		{"Labels removed", strings.Join(e.Changed.Remove, ",")},
 		{"Revision", strconv.Itoa(int(e.Revision))},
 		{"Program", a.aboutProgram(e.Program)},
 		{"Egress", direction(e, e.Egress)},
 		{"Ingress", direction(e, e.Ingress)},
+		{"Published ports", published(e.Publish)},
+		{"Profile", e.Profile},
+		{"Mode", e.Mode},
+		{"Egress rate", e.EgressRate},
+		{"Ingress rate", e.IngressRate},
 	}...)
 }
 
@@ -147,6 +153,14 @@ func (a *app) aboutProgram(p api.Program) string {
 		text += fmt.Sprintf(", %d instructions", p.Instructions)
 	}
 	return text + fmt.Sprintf(", loaded %s ago in %s", ago(a.Now(), p.Loaded), p.LoadTime.Round(10*time.Microsecond))
+}
+
+// published describes who may reach published ports, empty: whoever ingress admits.
+func published(p api.Publishing) string {
+	if !p.Enforced {
+		return ""
+	}
+	return fmt.Sprintf("enforced by %s (%d entries)", strings.Join(p.Rules, ", "), p.Entries)
 }
 
 // direction describes policy and traffic of one direction.

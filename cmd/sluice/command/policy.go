@@ -110,6 +110,11 @@ func (a *app) policyList() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List the policies",
+		Long: `List the policies in force: those that were applied, those of files in the daemon's policy
+directory, and those that labels of containers are (labels:CONTAINER, one for all containers that
+have the same). UNRESOLVED are peers that no container is now, a service that does not run yet for
+example. Files that are broken are listed below, with what is wrong; what they brought before they
+were is still in force.`,
 		Example: `  sluice policy list -o wide`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,7 +122,10 @@ func (a *app) policyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(a.Out, out, all, a.policyColumns())
+			if err := list(a.Out, out, all, a.policyColumns()); err != nil {
+				return err
+			}
+			return a.brokenFiles(cmd.Context(), out)
 		},
 	}
 	out.flags(cmd)
@@ -131,6 +139,7 @@ func (a *app) policyColumns() []column[api.Policy] {
 		{name: "RULES", value: func(p api.Policy) string { return strconv.Itoa(p.Rules) }},
 		{name: "ENDPOINTS", value: func(p api.Policy) string { return strconv.Itoa(len(p.Endpoints)) }},
 		{name: "AGE", value: func(p api.Policy) string { return ago(a.Now(), p.Applied) }},
+		{name: "UNRESOLVED", value: func(p api.Policy) string { return strings.Join(p.Unresolved, ", ") }},
 		{name: "REVISION", wide: true, value: func(p api.Policy) string { return strconv.FormatUint(p.Revision, 10) }},
 		{name: "SOURCE", wide: true, value: func(p api.Policy) string { return p.Source }},
 	}
@@ -180,13 +189,14 @@ func (a *app) policyDelete() *cobra.Command {
 		Aliases: []string{"rm"},
 		Short:   "Delete policies and regenerate what they touched",
 		Long: `Delete policies, all or none, by their names or by the files that they were applied from, and
-regenerate the programs of the endpoints that they touched.
+regenerate the programs of the endpoints that they touched. A policy of a file in the daemon's
+policy directory is deleted by removing it there.
 
 ` + policyFiles,
 		Example: `  sluice policy delete allow-web --wait
   sluice policy delete -f policies/
   sluice policy delete --all`,
-		ValidArgsFunction: a.complete(0, policyNames),
+		ValidArgsFunction: a.complete(0, documentNames),
 		Args: func(_ *cobra.Command, args []string) error {
 			ways := 0
 			for _, used := range []bool{len(args) > 0, len(files) > 0, all} {
@@ -219,14 +229,14 @@ regenerate the programs of the endpoints that they touched.
 				return err
 			}
 			if len(change.Policies) == 0 && out.value == "table" {
-				fmt.Fprintln(a.Out, "there is no policy")
+				fmt.Fprintln(a.Out, "there is no policy that was applied")
 				return nil
 			}
 			return a.printChange(out.value, "policies", change, wait.wait)
 		},
 	}
 	fileFlag(cmd, &files, false)
-	cmd.Flags().BoolVar(&all, "all", false, "every policy")
+	cmd.Flags().BoolVar(&all, "all", false, "every policy that was applied")
 	wait.flags(cmd)
 	out.flag(cmd, "table", "json", "yaml")
 	return cmd

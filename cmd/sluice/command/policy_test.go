@@ -143,7 +143,7 @@ func TestPolicyDelete(t *testing.T) {
 	}
 	f := servertest.Sample()
 	f.PolicyList = nil
-	if got := sluice(t, f, "policy", "delete", "--all"); got.code != exitGood || got.out != "there is no policy\n" {
+	if got := sluice(t, f, "policy", "delete", "--all"); got.code != exitGood || got.out != "there is no policy that was applied\n" {
 		t.Errorf("nothing to delete: %+v", got)
 	}
 }

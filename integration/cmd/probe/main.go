@@ -21,6 +21,7 @@ type command struct {
 func commands() map[string]command {
 	return map[string]command{
 		"serve":  {"[-name N] [-on ADDR] [-tcp PORTS] [-udp PORTS] [-http PORTS]: answer until a signal comes", serve},
+		"dns":    {"LISTEN ADDR: answer every name with an IPv4 address", serveDNS},
 		"wait":   {": do nothing until a signal comes", wait},
 		"tcp":    {"[-w TIME] [-from ADDR] [-bytes N] HOST:PORT: connect, read the greeting, send bytes and get them back", askTCP},
 		"udp":    {"[-w TIME] [-from ADDR] [-size N] [-df] HOST:PORT: send a datagram and get the answer", askUDP},

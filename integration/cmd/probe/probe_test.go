@@ -201,3 +201,20 @@ func TestFrame(t *testing.T) {
 		}
 	}
 }
+
+func TestAnswerDNS(t *testing.T) {
+	address := netip.MustParseAddr("203.0.113.10")
+	question := "\x01a\x04test\x00\x00\x01\x00\x01"
+	query := "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + question
+	got, err := answerDNS([]byte(query), address)
+	want := "\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + question +
+		"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04" + string(address.AsSlice())
+	if err != nil || string(got) != want {
+		t.Errorf("answer %q (%v), want %q", got, err, want)
+	}
+	for i := range query {
+		if _, err := answerDNS([]byte(query[:i]), address); err == nil {
+			t.Errorf("%d bytes of a query are answered", i)
+		}
+	}
+}
