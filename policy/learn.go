@@ -31,7 +31,7 @@ const (
 
 // LearnedLabels makes the labels that allow what was seen and nothing more, but for what is put together: many addresses become
 // their networks, @lan or @internet, many ports a range. A direction in which nothing was seen is closed. With publish,
-// connections by published ports become a list of the port, else rules of ingress.
+// connections by published ports are in the list of the port too.
 func LearnedLabels(seen []Seen, universe *Universe, publish bool) identity.Labels {
 	l := learner{universe: universe, publish: publish, byPort: map[learnt][]netip.Addr{}, items: map[string]map[string]map[uint8][]uint16{}}
 	for _, s := range seen {
@@ -71,11 +71,14 @@ type learner struct {
 }
 
 func (l *learner) see(s Seen) {
-	key := "sluice." + s.Direction.String()
-	if s.Published != 0 && l.publish {
-		key = "sluice.publish." + strconv.Itoa(int(s.Published))
-		s.Port = 0
+	if s.Published != 0 && l.publish { // besides ingress, which is asked too
+		l.seeBy("sluice.publish."+strconv.Itoa(int(s.Published)), Seen{Peer: s.Peer, Addr: s.Addr, Protocol: s.Protocol})
 	}
+	l.seeBy("sluice."+s.Direction.String(), s)
+}
+
+// seeBy enters what was seen into a label.
+func (l *learner) seeBy(key string, s Seen) {
 	if s.Peer == "" {
 		place := learnt{key, s.Protocol, s.Port}
 		if a := s.Addr.Unmap(); !slices.Contains(l.byPort[place], a) {
