@@ -79,11 +79,18 @@ func (d *reader) rule(n *yaml.Node, path, prefix string, p *Policy) {
 	p.Rules = append(p.Rules, r)
 }
 
-// withinNamespace refuses a subject of another namespace than the policy's: it would select nobody.
+// withinNamespace refuses a subject of another namespace than the policy's: it would select nobody. One that names the
+// policy's namespace too is what it says.
 func (d *reader) withinNamespace(n *yaml.Node, path string, s Selector, namespace string) {
+	own := func(r Requirement) bool {
+		return r.Key == LabelNamespace && r.Operator == In && slices.Equal(r.Values, []string{namespace})
+	}
+	if namespace == "" || slices.ContainsFunc(s.Requirements, own) {
+		return
+	}
 	for _, r := range s.Requirements {
-		own, elsewhere := slices.Contains(r.Values, namespace), r.Key == LabelNamespace || r.Key == identity.LabelProject
-		if namespace != "" && elsewhere && (r.Operator == In && !own || r.Operator == NotIn && own) {
+		named, elsewhere := slices.Contains(r.Values, namespace), r.Key == LabelNamespace || r.Key == identity.LabelProject
+		if elsewhere && (r.Operator == In && !named || r.Operator == NotIn && named) {
 			d.fail(n, path, "%s selects nobody: the policy is about the namespace %s", r, namespace)
 		}
 	}

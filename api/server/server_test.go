@@ -33,6 +33,23 @@ func start(t *testing.T, f *servertest.Fake) *api.Client {
 	return c
 }
 
+// TestDeleteSparesLabels: the policies that labels are go with their containers only.
+func TestDeleteSparesLabels(t *testing.T) {
+	f := servertest.Sample()
+	c := start(t, f)
+	_, err := c.DeletePolicies(t.Context(), api.DeleteRequest{Names: []string{"labels:web@front"}})
+	if api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), "sluice endpoint label") {
+		t.Errorf("deleting labels: %v", err)
+	}
+	if _, err := c.DeletePolicies(t.Context(), api.DeleteRequest{All: true}); err != nil {
+		t.Error(err)
+	}
+	want := []servertest.Call{{Method: "DeletePolicies", Args: []string{"allow-web", "shop/deny-all"}}}
+	if diff := cmp.Diff(want, f.Calls()); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
 // TestRoundTrip checks that what a backend says reaches the client whole.
 func TestRoundTrip(t *testing.T) {
 	f := servertest.Sample()

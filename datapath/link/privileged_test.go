@@ -395,6 +395,8 @@ func TestPrivilegedWatch(t *testing.T) {
 	a, err := netlink.ParseAddr("10.7.0.5/24")
 	must(t, err, h.nl.AddrAdd(wan, a))
 	noticed("an address, after messages were lost")
+	must(t, h.nl.QdiscReplace(queue("pfifo", wan)))
+	noticed("a queue")
 	cancel()
 	for {
 		select {
@@ -409,4 +411,40 @@ func TestPrivilegedWatch(t *testing.T) {
 			t.Fatal("does not end")
 		}
 	}
+}
+
+// queue is the only one of a device.
+func queue(kind string, l netlink.Link) netlink.Qdisc {
+	return &netlink.GenericQdisc{QdiscType: kind, QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.Attrs().Index,
+		Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}}
+}
+
+// TestPrivilegedPaces: an uplink says whether it keeps packets until their departure time.
+func TestPrivilegedPaces(t *testing.T) {
+	h := open(t, "slc")
+	wan := device(t, h, "wan", "192.0.2.1/24")
+	check := func(about string, want bool) {
+		t.Helper()
+		n, err := h.Network()
+		must(t, err)
+		for _, u := range n.Uplinks() {
+			if u.Name == "wan" {
+				if u.Paces != want {
+					t.Errorf("%s: paces %t", about, u.Paces)
+				}
+				return
+			}
+		}
+		t.Fatalf("%s: wan is no uplink", about)
+	}
+	check("as it comes", false)
+	must(t, h.nl.QdiscReplace(queue("pfifo", wan)))
+	check("pfifo", false)
+	must(t, h.nl.QdiscDel(queue("pfifo", wan)))
+	if err := h.nl.QdiscReplace(queue("fq", wan)); err != nil {
+		testutil.NotSupported(t, "fq", "", err)
+	}
+	check("fq", true)
+	must(t, h.nl.QdiscDel(queue("fq", wan)))
+	check("no longer", false)
 }

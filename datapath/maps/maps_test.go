@@ -194,7 +194,8 @@ func TestPrivilegedUplinks(t *testing.T) {
 	want := map[int]datapath.Uplink{
 		2: {MTU: 1500, Addr4: addr("192.0.2.7"), Addr6: addr("2001:db8::7")},
 		3: {MTU: 1400, Addr6: addr("2001:db8::8")},
-		4: {MTU: 9000, Addr4: addr("198.51.100.1")},
+		4: {MTU: 9000, Addr4: addr("198.51.100.1"), Paces: true},
+		5: {MTU: 1420, NoEthernet: true, Paces: true},
 	}
 	for ifindex, d := range want {
 		if err := u.Put(ifindex, d); err != nil {

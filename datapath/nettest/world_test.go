@@ -179,7 +179,7 @@ func (w *world) constants(c *container, changed map[string]any) map[string]any {
 		return binary.NativeEndian.Uint64(append(append([]byte(nil), mac...), 0, 0))
 	}
 	values := map[string]any{
-		"DOOR_SLOT": c.slot, "SLOT": c.slot, "IDENTITY": c.identity, "NETWORK": c.network, "REVISION": uint32(1),
+		"DOOR_SLOT": c.slot, "SLOT": c.slot, "IDENTITY": c.identity, "NETWORK": c.network, "REVISION": uint32(1), "JUDGEMENT": uint32(1),
 		"HOST_IFINDEX": uint32(c.ifindex), "CONTAINER_MAC": number(c.link("eth0").Attrs().HardwareAddr),
 		"HOST_MAC": number(w.host.link(fmt.Sprintf("slc%d", c.slot)).Attrs().HardwareAddr),
 		"ADDRESS4": abi.FromAddr(c.addr4), "ADDRESS6": abi.FromAddr(c.addr6),
