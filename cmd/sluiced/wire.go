@@ -173,6 +173,9 @@ func (d *daemon) wireLinks(ctx context.Context) (err error) {
 	if err := datapath.AttachSockets(cgroup, d.config.pinDir, d.loader); err != nil {
 		return err
 	}
+	if err := d.loader.PaceSockets(cgroup, d.config.pinDir); err != nil {
+		return err
+	}
 	if d.routes, err = link.Open(d.config.linkPrefix); err != nil {
 		return err
 	}
