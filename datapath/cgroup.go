@@ -33,7 +33,7 @@ var socketHooks = map[string]ebpf.AttachType{
 	"bind6":        ebpf.AttachCGroupInet6Bind,
 	"getsockname4": ebpf.AttachCgroupInet4GetSockname,
 	"getsockname6": ebpf.AttachCgroupInet6GetSockname,
-	"pace":         ebpf.AttachCGroupSockOps,
+	paceHook:       ebpf.AttachCGroupSockOps,
 }
 
 // AttachSockets attaches the socket programs at the root of the control groups and pins the links in
