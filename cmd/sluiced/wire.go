@@ -169,7 +169,7 @@ func (d *daemon) wireLinks(ctx context.Context) (err error) {
 	if err := datapath.AttachSockets(d.host.Cgroup, d.config.pinDir, d.loader); err != nil {
 		return err
 	}
-	if err := d.loader.PaceSockets(cgroup, d.config.pinDir); err != nil {
+	if err := d.loader.PaceSockets(d.host.Cgroup, d.config.pinDir); err != nil {
 		return err
 	}
 	if d.routes, err = link.Open(d.config.linkPrefix); err != nil {
