@@ -139,14 +139,6 @@ func pruneSockets(dir string, keep map[string]*ebpf.Program) error {
 	return nil
 }
 
-// DetachSockets removes the links that AttachSockets pinned.
-func DetachSockets(pinDir string) error {
-	if err := os.RemoveAll(filepath.Join(pinDir, "cgroup")); err != nil {
-		return fmt.Errorf("detach socket programs: %w", err)
-	}
-	return nil
-}
-
 // NetnsCookie returns what the kernel calls the network namespace of the calling thread in bpf_get_netns_cookie.
 func NetnsCookie() (uint64, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
