@@ -141,12 +141,19 @@ func (k *kitchen) table(ctx context.Context, rows table) error {
 	var wait sync.WaitGroup
 	atOnce := make(chan struct{}, 6)
 	for n, a := range tries {
-		wait.Go(func() {
-			atOnce <- struct{}{}
-			defer func() { <-atOnce }()
+		try := func() {
 			if err := k.attempt(ctx, a); err != nil {
 				results[n] = fmt.Errorf("line %d: %s to %s, %s: %w", a.row.line, a.from.name, a.address, a.port, err)
 			}
+		}
+		if a.row.verdict == limited { // these would take from one another
+			try()
+			continue
+		}
+		wait.Go(func() {
+			atOnce <- struct{}{}
+			defer func() { <-atOnce }()
+			try()
 		})
 	}
 	wait.Wait()
@@ -193,10 +200,13 @@ func (k *kitchen) attempts(ctx context.Context, r row) ([]attempt, error) {
 
 // attempt fails unless the connection goes as its row says. What is allowed may take a while, until all have started.
 func (k *kitchen) attempt(ctx context.Context, a attempt) error {
-	if a.row.verdict == denied {
+	if a.row.verdict == denied || a.row.verdict == limited {
 		if err := a.listens(ctx, k.host); err != nil {
 			return err
 		}
+	}
+	if a.row.verdict == limited {
+		return a.keepsRate(ctx, k.host)
 	}
 	var passed error // what must not: there is no waiting until it does not
 	err := hosts.Poll(settleTime, func() error {
@@ -225,6 +235,27 @@ func (a attempt) listens(ctx context.Context, h *hosts.Host) error {
 		argv := slices.Concat(a.to.enter, []string{"probe", a.port.network, "-w", "1s", "127.0.0.1:" + strconv.Itoa(int(a.port.number))})
 		_, err := h.Output(ctx, argv...)
 		return err
+	})
+}
+
+// keepsRate measures what passes, of more than may. On a busy machine senders pause, so there is time to come near it.
+func (a attempt) keepsRate(ctx context.Context, h *hosts.Host) error {
+	want := a.row.mbit * 1e6
+	return hosts.Poll(settleTime, func() error {
+		argv := slices.Concat(a.from.enter, []string{"probe", "rate", "-t", "2500ms", "-at", fmt.Sprint(2 * want), a.port.network,
+			netip.AddrPortFrom(a.address, a.port.number).String()})
+		out, err := h.Output(ctx, argv...)
+		if err != nil {
+			return err
+		}
+		var got float64
+		if _, err := fmt.Sscanf(out, "ok %g", &got); err != nil {
+			return fmt.Errorf("%q: %w", out, err)
+		}
+		if got < 0.9*want || got > 1.1*want {
+			return fmt.Errorf("%.1f mbit arrived, and not %g", got/1e6, a.row.mbit)
+		}
+		return nil
 	})
 }
 

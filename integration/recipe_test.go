@@ -32,8 +32,9 @@ type row struct {
 	line     int
 	from, to []string
 	ports    []port
-	verdict  string // one of verdicts
-	rule     string // part of what the deciding rule is called; empty: nothing is said of it
+	verdict  string  // one of those below
+	mbit     float64 // if the verdict is a rate
+	rule     string  // part of what the deciding rule is called; empty: nothing is said of it
 }
 
 // The verdicts of rows.
@@ -41,6 +42,7 @@ const (
 	allowed = "allowed"
 	denied  = "denied"
 	audited = "audited" // let through, and reported as what enforcing would drop
+	limited = "mbit"    // let through, at a rate
 )
 
 // port is how a row's destination is reached: a port of tcp or udp, or ping.
@@ -142,7 +144,14 @@ func parseRow(line string, number int) (row, error) {
 		return row{}, fmt.Errorf("line %d: a truth table has the columns from, to, ports, verdict and, optionally, rule", number)
 	}
 	r := row{line: number, from: items(cells[0]), to: items(cells[1]), verdict: cells[3]}
-	if !slices.Contains([]string{allowed, denied, audited}, r.verdict) {
+	if mbit, ok := strings.CutSuffix(r.verdict, limited); ok {
+		var err error
+		if r.mbit, err = strconv.ParseFloat(mbit, 64); err != nil {
+			return row{}, fmt.Errorf("line %d: %q is no rate", number, r.verdict)
+		}
+		r.verdict = limited
+	}
+	if !slices.Contains([]string{allowed, denied, audited, limited}, r.verdict) {
 		return row{}, fmt.Errorf("line %d: %q is no verdict", number, r.verdict)
 	}
 	if len(cells) == 5 {
