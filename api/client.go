@@ -107,6 +107,31 @@ func (c *Client) DeletePolicies(ctx context.Context, r DeleteRequest) (Change, e
 	return post[Change](ctx, c, "/v1/policies/delete", r)
 }
 
+// Explain asks whether one end may open a connection to another, and why.
+func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
+	return post[Explanation](ctx, c, "/v1/policy/explain", r)
+}
+
+// DiffPolicies asks what documents would change if they were applied.
+func (c *Client) DiffPolicies(ctx context.Context, sources []PolicySource) (PolicyDiff, error) {
+	return post[PolicyDiff](ctx, c, "/v1/policy/diff", ApplyRequest{Sources: sources})
+}
+
+// Exposed returns every way into the containers.
+func (c *Client) Exposed(ctx context.Context, r ExposedRequest) ([]Exposure, error) {
+	return post[[]Exposure](ctx, c, "/v1/policy/exposed", r)
+}
+
+// Graph returns who may open what to whom, of the endpoints if some are named.
+func (c *Client) Graph(ctx context.Context, refs ...string) ([]Edge, error) {
+	return get[[]Edge](ctx, c, "/v1/policy/graph", refQuery(refs))
+}
+
+// Learn returns the policy that covers what a container was seen to do.
+func (c *Client) Learn(ctx context.Context, r LearnRequest) (Learned, error) {
+	return post[Learned](ctx, c, "/v1/policy/learn", r)
+}
+
 // Ports returns the published ports, of the endpoints if some are named.
 func (c *Client) Ports(ctx context.Context, refs ...string) ([]Port, error) {
 	return get[[]Port](ctx, c, "/v1/ports", refQuery(refs))

@@ -26,7 +26,11 @@ func (e Event) Compact() string {
 	if e.Type == EventTrace && e.Length > 0 {
 		words = append(words, strconv.Itoa(int(e.Length))+" bytes")
 	}
-	return strings.Join(nonEmpty(append(words, e.where())), " ")
+	words = append(words, e.where())
+	if e.Hint != "" {
+		words = append(words, "; to allow it: "+e.Hint)
+	}
+	return strings.ReplaceAll(strings.Join(nonEmpty(words), " "), " ; ", "; ")
 }
 
 // String returns "LOST 12 events (the kernel's buffer was full)".

@@ -61,9 +61,11 @@ type Event struct {
 	Rule        string    `json:"rule,omitempty"`      // place in it
 	Direction   string    `json:"direction,omitempty"` // Egress, Ingress or Publish: the policy that was asked, where one was
 	HostPort    uint16    `json:"hostPort,omitempty"`  // the published port, where Direction is Publish
-	Revision    uint32    `json:"revision,omitempty"`
-	Ifindex     uint32    `json:"ifindex,omitempty"`
-	Lost        *Lost     `json:"lost,omitempty"`
+	// Hint is the change that would allow what a policy denied, in one line; empty where nobody worked it out.
+	Hint     string `json:"hint,omitempty"`
+	Revision uint32 `json:"revision,omitempty"`
+	Ifindex  uint32 `json:"ifindex,omitempty"`
+	Lost     *Lost  `json:"lost,omitempty"`
 }
 
 // Party is one end of a packet, or the endpoint whose program speaks.

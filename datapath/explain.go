@@ -38,9 +38,9 @@ type Question struct {
 type Answer struct {
 	// Reason is why the packet would be dropped if policies were enforced; abi.DropNone: it would not.
 	Reason abi.DropReason
-	// Rule is the number of the rule of the direction's table, PublishRule of that of the published port's; 0: none.
-	Rule, PublishRule uint16
-	// Published says that the list of published ports was asked: the direction's policy allowed the connection.
+	// Rule is the number of the rule that decided; 0: none did.
+	Rule uint16
+	// Published says that the rule is of the table of published ports, not of the direction's (Tables.JudgePublished).
 	Published    bool
 	Enforcement  policy.Enforcement
 	Class        policy.Class // of the peer
@@ -193,7 +193,7 @@ func askProgram(program *ebpf.Program, q Question, own end, peer *abi.Endpoint) 
 		return Answer{}, fmt.Errorf("%w: it is of another version; sluice endpoint regenerate replaces it", ErrNoProgram)
 	}
 	a := Answer{
-		Reason: abi.DropReason(out.CB[1]), Rule: uint16(out.CB[2]), PublishRule: uint16(out.CB[2] >> 16),
+		Reason: abi.DropReason(out.CB[1]), Rule: uint16(out.CB[2]),
 		Published:   out.CB[0]>>24 == abi.PolicyPublish,
 		Enforcement: policy.Enforcement(out.CB[0]), Class: policy.Class(out.CB[0] >> 16), Revision: out.CB[3], PeerIdentity: out.CB[4],
 	}

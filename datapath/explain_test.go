@@ -45,6 +45,19 @@ func only(key uint32) *policy.Table {
 		Rules: []policy.RuleRef{{Policy: "p", Rule: "allow"}, {Policy: "p", Rule: "deny"}}}
 }
 
+// closedTo is only, but that what is denied is denied for want of a rule.
+func closedTo(key uint32) *policy.Table {
+	t := only(key)
+	t.Base = 2
+	return t
+}
+
+// anyone allows everything by no rule.
+func anyone() *policy.Table {
+	p := policy.Profile{{Verdict: policy.Allow}}
+	return &policy.Table{Defaults: [policy.Classes]policy.Profile{p, p, p, p}}
+}
+
 const tcp80, tcp8080 = unix.IPPROTO_TCP<<16 | 80, unix.IPPROTO_TCP<<16 | 8080
 
 // ask is a question, without who is asked about.
@@ -104,14 +117,23 @@ func TestPrivilegedExplain(t *testing.T) {
 			[2]string{stranger, stranger6}, Answer{Reason: abi.DropPolicyDenied, Rule: 2, PeerIdentity: 301, Enforcement: policy.Audit,
 				Class: policy.ClassOther}, false},
 		{"publish list admits", func(p *Program) { p.Ingress, p.Publish = only(tcp80), only(tcp8080) }, ask{hostPort: 8080},
-			[2]string{world, world6}, Answer{Rule: 1, PublishRule: 1, Published: true, Class: policy.ClassWorld,
+			[2]string{world, world6}, Answer{Rule: 1, Published: true, Class: policy.ClassWorld,
 				PeerIdentity: abi.IdentityWorld}, true},
 		{"publish list refuses", func(p *Program) { p.Ingress, p.Publish = only(tcp80), only(tcp8080) }, ask{hostPort: 8081},
-			[2]string{neighbour, neighbour6}, Answer{Reason: abi.DropPublishDenied, Rule: 1, PublishRule: 2, Published: true,
+			[2]string{neighbour, neighbour6}, Answer{Reason: abi.DropPublishDenied, Rule: 2, Published: true,
 				PeerIdentity: 300}, false},
 		{"publish list audited", func(p *Program) { p.Publish, p.Enforcement = only(tcp8080), policy.Audit }, ask{hostPort: 8081},
-			[2]string{world, world6}, Answer{Reason: abi.DropPublishDenied, PublishRule: 2, Published: true, Enforcement: policy.Audit,
+			[2]string{world, world6}, Answer{Reason: abi.DropPublishDenied, Rule: 2, Published: true, Enforcement: policy.Audit,
 				Class: policy.ClassWorld, PeerIdentity: abi.IdentityWorld}, true},
+		{"publish list admits where ingress is closed", func(p *Program) { p.Ingress, p.Publish = closedTo(22), only(tcp8080) },
+			ask{hostPort: 8080}, [2]string{world, world6}, Answer{Rule: 1, Published: true, Class: policy.ClassWorld,
+				PeerIdentity: abi.IdentityWorld}, true},
+		{"ingress denies what the publish list admits", func(p *Program) { p.Ingress, p.Publish = only(tcp80|1), only(tcp8080) },
+			ask{hostPort: 8080}, [2]string{world, world6}, Answer{Reason: abi.DropPolicyDenied, Rule: 2, Class: policy.ClassWorld,
+				PeerIdentity: abi.IdentityWorld}, false},
+		{"publish list says nothing, ingress is closed", func(p *Program) { p.Ingress, p.Publish = closedTo(22), anyone() },
+			ask{hostPort: 8080}, [2]string{world, world6}, Answer{Reason: abi.DropPolicyDenied, Rule: 2, Class: policy.ClassWorld,
+				PeerIdentity: abi.IdentityWorld}, false},
 		{"publish list is not asked of others", func(p *Program) { p.Publish = only(tcp8080) }, ask{},
 			[2]string{neighbour, neighbour6}, Answer{PeerIdentity: 300}, true},
 	} {

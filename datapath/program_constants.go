@@ -66,12 +66,22 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FEATURE_POLICY_EGRESS":  flag(p.Egress != nil && !p.Closed),
 		"FEATURE_POLICY_INGRESS": flag(p.Ingress != nil && !p.Closed),
 		"FEATURE_POLICY_PUBLISH": flag(p.Publish != nil && !p.Closed),
+		"INGRESS_BASE":           u32(base(p.Ingress)),
+		"PUBLISH_BASE":           u32(base(p.Publish)),
 		"FEATURE_RATE_EGRESS":    flag(p.EgressRate.BitsPerSecond != 0 && !p.Closed),
 		"FEATURE_RATE_INGRESS":   flag(p.IngressRate.BitsPerSecond != 0 && !p.Closed),
 		"VERSION":                u32(version),
 		"FINGERPRINT":            p.fingerprint(),
 	}
 	return values
+}
+
+// base is the number from which on a table's rules are about no peer.
+func base(t *policy.Table) uint32 {
+	if t == nil {
+		return 0
+	}
+	return uint32(t.Base)
 }
 
 // judgement is what flows remember of what p's policies allow.

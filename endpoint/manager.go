@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
@@ -18,16 +19,20 @@ import (
 
 // Options are what a Manager works with.
 type Options struct {
-	Store      Store
-	Programs   Programs
-	Addresses  Addresses
-	Links      Links
-	Frontends  Frontends
-	Engine     Engine
-	Leases     Leases
-	Ports      Registry
-	PolicyDir  PolicyDir  // nil: there is none
-	DefaultMTU func() int // of the uplink, for networks without sluice.mtu
+	Store     Store
+	Programs  Programs
+	Addresses Addresses
+	Links     Links
+	Frontends Frontends
+	Engine    Engine
+	Leases    Leases
+	Ports     Registry
+	// Prober is asked by explanations; nil: the tables answer.
+	Prober Prober
+	// Connections are the kernel's, for what a change of policy would cut; nil: none are looked at.
+	Connections func(ctx context.Context, yield func(api.Connection) bool) error
+	PolicyDir   PolicyDir  // nil: there is none
+	DefaultMTU  func() int // of the uplink, for networks without sluice.mtu
 	// HostDNS returns the servers that the host asks; nil: none.
 	HostDNS func() []netip.Addr
 	// PublishDefault is who may reach published ports that no rule is about.
@@ -56,6 +61,13 @@ type Manager struct {
 
 	// publishing is held while ports come or go, until record and services map agree.
 	publishing sync.Mutex
+
+	hints hints
+
+	// learning guards what containers in mode learn were seen to do.
+	learning   sync.Mutex
+	recordings map[string]*Recording // by subject
+	unsaved    map[string]bool       // subjects
 
 	// mu guards the state below. Records are immutable, the maps hold the newest.
 	mu         sync.RWMutex
@@ -102,6 +114,8 @@ func NewManager(o Options) *Manager {
 		refused:    map[string]refusal{},
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
+		recordings: map[string]*Recording{},
+		unsaved:    map[string]bool{},
 	}
 	m.plans.publish = o.PublishDefault
 	m.regeneration.init()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -223,6 +224,7 @@ func TestPlansAreAsFromNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	apps := []string{"db", "web", "ops", "evil"}
 	var incremental plans
+	lans := [][]netip.Prefix{nil, {netip.MustParsePrefix("203.0.113.0/24")}, {netip.MustParsePrefix("203.0.113.0/24")}}
 	set := &policy.Set{}
 	for round := range 300 {
 		if random.IntN(10) == 0 {
@@ -239,12 +241,21 @@ func TestPlansAreAsFromNothing(t *testing.T) {
 		for i := range 12 {
 			if random.IntN(2) == 0 {
 				labels := identity.Labels{"app": apps[i%len(apps)], "n": fmt.Sprint(i), identity.LabelNetwork: "net"}
+				if i%3 == 0 { // its own policy, of whom the others are peers
+					labels["sluice.ingress"] = fmt.Sprintf("label:app=%s:80, shop/%s", apps[(i+1)%len(apps)], apps[i%len(apps)])
+					labels["sluice.egress"] = "@lan"
+					labels["sluice.publish"] = "label:app=" + apps[(i+2)%len(apps)]
+				}
+				if i%4 == 0 {
+					labels[identity.LabelProject], labels[identity.LabelService] = "shop", apps[(i+1)%len(apps)]
+				}
 				known = append(known, policy.KnownIdentity{ID: identity.First + identity.ID(i), Labels: labels})
 			}
 		}
 		var fresh plans
-		incremental.adapt(situation{policies: set, known: known})
-		fresh.adapt(situation{policies: set, known: known})
+		now := situation{policies: set, known: known, lan: lans[random.IntN(len(lans))]}
+		incremental.adapt(now)
+		fresh.adapt(now)
 		for _, k := range known {
 			j := &job{endpoint: &Endpoint{Identity: k.ID, Container: Container{ID: "c"}},
 				network: &Network{Options: NetworkOptions{Policy: PolicyDefault, Isolate: round%2 == 0}}}

@@ -61,6 +61,7 @@ func (m *Manager) load(ctx context.Context) ([]identity.Record, error) {
 		list(ctx, m.Store, changePrefix, func(id string, c *LabelChange) error { m.changes[id] = c; return nil }),
 		list(ctx, m.Store, identityPrefix, func(_ string, r *identity.Record) error { held = append(held, *r); return nil }),
 		m.loadPolicies(ctx),
+		m.loadRecordings(ctx),
 	)
 	return held, err
 }

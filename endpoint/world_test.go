@@ -356,7 +356,7 @@ func (w *world) check() {
 	w.must(err)
 	keys := []string{}
 	for _, s := range stored {
-		if !strings.HasPrefix(s.Key, "next/") && !strings.HasPrefix(s.Key, policyPrefix) && !strings.HasPrefix(s.Key, changePrefix) {
+		if !strings.HasPrefix(s.Key, "next/") && !strings.HasPrefix(s.Key, policyPrefix) && !strings.HasPrefix(s.Key, changePrefix) && !strings.HasPrefix(s.Key, learnPrefix) {
 			keys = append(keys, s.Key)
 		}
 	}

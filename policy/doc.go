@@ -15,6 +15,9 @@
 //	table.go                           the table: look-up, hash, validation
 //	explain*.go, unresolved.go         the same question answered from the rules, with the reasons
 //	format*.go                         rules → labels, the short form, CiliumNetworkPolicy
+//	reach.go, scene.go                 what ends may open to each other, over all containers: graph.go, diff.go, exposed.go
+//	remedy.go                          the smallest change that gives another answer
+//	learn.go                           the labels that allow what was seen
 //
 // The reference for users is docs/policy.md.
 package policy

@@ -69,3 +69,6 @@ func complement(list []addrRange) []addrRange {
 }
 
 var firstAddress = netip.MustParseAddr("::")
+
+// InLAN tells whether an address belongs to the entity lan.
+func (u *Universe) InLAN(a netip.Addr) bool { return containsAddr(u.lanRanges, a) }

@@ -19,6 +19,7 @@ type Backend struct {
 	Endpoints  Endpoints
 	Identities Identities
 	Policies   Policies
+	Insight    Insight
 	Files      PolicyFiles
 	Revisions  Revisions
 	Ports      Ports
@@ -63,6 +64,23 @@ type Policies interface {
 	ValidatePolicies(ctx context.Context, sources []api.PolicySource) ([]api.PolicyResult, error)
 	// DeletePolicies deletes documents by their exact names, all or none.
 	DeletePolicies(ctx context.Context, names []string) (api.Change, error)
+}
+
+// Insight answers questions about policy.
+type Insight interface {
+	// Explain understands the ends as users write them; resolve gives the ids of the endpoints that a reference means.
+	Explain(ctx context.Context, r api.ExplainRequest, resolve func(ref string) ([]string, error)) (api.Explanation, error)
+	DiffPolicies(ctx context.Context, sources []api.PolicySource) (api.PolicyDiff, error)
+	// Exposed lists the ways into the endpoints of these ids, all if ids is nil. allow, unless nil, is a list of what may
+	// be exposed; CodeInvalid if it cannot be read.
+	Exposed(ctx context.Context, ids []string, allow *string) ([]api.Exposure, error)
+	// Graph lists what concerns the endpoints of these ids, everything if ids is nil.
+	Graph(ctx context.Context, ids []string) ([]api.Edge, error)
+	// Learn answers for the endpoints of these ids, which have one policy.
+	Learn(ctx context.Context, ids []string, r api.LearnRequest) (api.Learned, error)
+	// Hint is the change that would allow what an event denied, in one line, or empty. It is asked for every event that
+	// somebody reads: it answers from memory most of the time.
+	Hint(e api.Event) string
 }
 
 // PolicyFiles lists the files of the policy directory.

@@ -95,7 +95,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 				out.end(stopped(filter))
 				return
 			}
-			err = out.drain(e, ch)
+			err = out.drain(e, ch, s.hint)
 		case <-beat.C:
 			err = out.beat()
 		case <-ctx.Done():
@@ -133,8 +133,9 @@ func (s *Server) eventEndpoints(ctx context.Context, names []string) ([]string, 
 }
 
 // drain sends an event with those that wait behind it in one write.
-func (l *lines) drain(e api.Event, more <-chan api.Event) error {
+func (l *lines) drain(e api.Event, more <-chan api.Event, hint func(*api.Event)) error {
 	for n := len(more); ; n-- {
+		hint(&e)
 		if err := l.add(api.Line[api.Event]{Item: &e}); err != nil {
 			return err
 		}
@@ -142,6 +143,13 @@ func (l *lines) drain(e api.Event, more <-chan api.Event) error {
 			return l.flush()
 		}
 		e = <-more
+	}
+}
+
+// hint adds what would allow what an event denied.
+func (s *Server) hint(e *api.Event) {
+	if s.backend.Insight != nil {
+		e.Hint = s.backend.Insight.Hint(*e)
 	}
 }
 

@@ -30,6 +30,8 @@ volatile const __u8 FEATURE_SERVICES;   /* translate destinations that are front
 volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replaced; off: everything leaves */
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
 volatile const __u8 FEATURE_POLICY_PUBLISH; /* likewise; off: whoever may reach the container may by published ports */
+volatile const __u32 INGRESS_BASE;       /* rules of ingress from this number on, and 0, are about no peer; 0: all are */
+volatile const __u32 PUBLISH_BASE;       /* likewise, of published ports */
 volatile const __u8 ENFORCEMENT;            /* enum enforcement */
 volatile const __u8 FEATURE_RATE_EGRESS;    /* the map rates limits what the container sends */
 volatile const __u8 FEATURE_RATE_INGRESS;   /* likewise, what it is sent */

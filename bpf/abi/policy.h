@@ -15,7 +15,7 @@ enum policy_side { /* which of a container's policies */
 	POLICY_NONE = 0,
 	POLICY_EGRESS = 1,  /* what it may reach */
 	POLICY_INGRESS = 2, /* who may reach it */
-	POLICY_PUBLISH = 3, /* who may reach it by a published port; asked besides ingress */
+	POLICY_PUBLISH = 3, /* who may reach it by a published port; asked after ingress */
 };
 
 struct policy_input {

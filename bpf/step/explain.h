@@ -28,24 +28,17 @@ RARE int explain_egress(struct packet *p)
 	return reason;
 }
 
-/* What ingress says of it. Of a published port the rule is behind the other. 0 or the drop reason. */
+/* What ingress says of it, and of the published port by which it came. 0 or the drop reason. */
 RARE int explain_ingress(struct __sk_buff *skb, struct packet *p)
 {
-	__u32 rule, port = skb->cb[0] >> 16;
-	int reason;
+	__u32 port = skb->cb[0] >> 16;
 
 	if (!p)
 		return DROP_POLICY_DENIED;
 	if (FEATURE_MASQUERADE && p->peer_kind == PEER_WORLD && !port)
 		return DROP_NOT_PUBLISHED;
-	reason = decide(p, POLICY_INGRESS);
-	if (!FEATURE_POLICY_PUBLISH || reason || !port)
-		return reason;
-	rule = p->rule;
 	p->frontend = bpf_htons(port);
-	reason = decide(p, POLICY_PUBLISH);
-	p->rule = rule | p->rule << 16;
-	return reason;
+	return FEATURE_POLICY_PUBLISH && port ? decide_published(p) : decide(p, POLICY_INGRESS);
 }
 
 /* Ends a test run with the answer. */

@@ -97,6 +97,32 @@ RARE int decide(struct packet *p, __u32 side)
 	return peer_class(p) == CLASS_OTHER && !p->rule ? DROP_OTHER_NETWORK : DROP_POLICY_DENIED;
 }
 
+/* Whether a rule is about the peer, and not what holds where none is. */
+STEP int is_explicit(__u32 rule, __u32 base)
+{
+	return rule && (!base || rule < base);
+}
+
+/* Decides about a connection that came by a published port: a rule of ingress that denies the peer wins, then what the
+ * policy of published ports says, unless that has no rule about the peer: then ingress decides. */
+RARE int decide_published(struct packet *p)
+{
+	int reason = decide(p, POLICY_INGRESS), published;
+	__u32 rule;
+
+	if (!p)
+		return DROP_POLICY_DENIED;
+	rule = p->rule;
+	if (!FEATURE_POLICY_PUBLISH || (reason && is_explicit(rule, INGRESS_BASE)))
+		return reason;
+	published = decide(p, POLICY_PUBLISH);
+	if (published || is_explicit(p->rule, PUBLISH_BASE))
+		return published;
+	p->rule = rule;
+	p->side = POLICY_INGRESS;
+	return reason;
+}
+
 /* Whether the packet passes though a policy denied it. That containers of other networks need a rule holds without any
  * policy. */
 STEP int let_through(const struct packet *p)
@@ -104,14 +130,15 @@ STEP int let_through(const struct packet *p)
 	return ENFORCEMENT != ENFORCE && !(p->side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER);
 }
 
-/* Decides, and notes what is to be told and remembered. 0 or the drop reason. */
+/* Decides, and notes what is to be told and remembered. POLICY_PUBLISH stands for ingress and published ports together. 0
+ * or the drop reason. */
 RARE int judge(struct packet *p, __u32 side)
 {
 	int reason;
 
 	if (!p)
 		return DROP_POLICY_DENIED;
-	reason = decide(p, side);
+	reason = FEATURE_POLICY_PUBLISH && side == POLICY_PUBLISH ? decide_published(p) : decide(p, side);
 	p->news = 1;
 	p->judged = reason ? JUDGED_DENIED : JUDGED_ALLOWED;
 	if (reason && !let_through(p))
@@ -148,8 +175,7 @@ STEP int judge_egress(struct packet *p, struct flow *f)
 	return 0;
 }
 
-/* Judges ingress of the flow's responder, which is this container, unless that was done. Of a flow that came by a published
- * port it asks for that port too: both must allow it. */
+/* Judges ingress of the flow's responder, which is this container, unless that was done. */
 STEP int judge_ingress(struct packet *p, struct flow *f)
 {
 	int reason;
@@ -158,9 +184,7 @@ STEP int judge_ingress(struct packet *p, struct flow *f)
 		return 0;
 	if (f->flags & FLOW_DNAT)
 		p->frontend = f->dnat_port;
-	reason = judge(p, POLICY_INGRESS);
-	if (FEATURE_POLICY_PUBLISH && !reason && !p->denied && p->frontend)
-		reason = judge(p, POLICY_PUBLISH);
+	reason = judge(p, FEATURE_POLICY_PUBLISH && p->frontend ? POLICY_PUBLISH : POLICY_INGRESS);
 	if (reason)
 		return reason;
 	f->ingress_peer = p->peer_identity;

@@ -90,6 +90,10 @@ func newLog(c *config, out io.Writer) *logrus.Logger {
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	learning, err := d.observer.Subscribe(ctx, api.EventFilter{Types: []string{api.EventLearn}, Follow: true})
+	if err != nil {
+		return fmt.Errorf("record what containers do: %w", err)
+	}
 	failed := make(chan error, 3)
 	plugin := &http.Server{
 		Handler: driver.New(driver.Options{
@@ -108,6 +112,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	changes := d.docker.Changes(ctx, func(err error) { d.log.WithError(err).Warn("lost Docker's events, connecting again") })
 	d.background.Go(func() { d.manager.Run(ctx) })
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
+	d.background.Go(func() { d.manager.Record(ctx, learning) })
 	d.background.Go(func() { d.manager.FollowPolicyFiles(ctx) })
 	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
 	d.log.WithFields(logrus.Fields{
@@ -115,7 +120,6 @@ func (d *daemon) serve(ctx context.Context) error {
 	}).Info("ready")
 	d.tell("READY=1")
 
-	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:

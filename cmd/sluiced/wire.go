@@ -199,9 +199,10 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
 		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
-		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker},
-		Ports:      service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU: d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
+		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
+		Connections: kernelView{kernel: d.kernel}.Connections,
+		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
+		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
 		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
@@ -249,7 +250,7 @@ func (d *daemon) uplinkMTU() int {
 func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
-		Identities: d.manager, Policies: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
+		Identities: d.manager, Policies: d.manager, Insight: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
 		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
 	}
 }

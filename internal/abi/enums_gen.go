@@ -144,7 +144,7 @@ const (
 	PolicyNone    = 0
 	PolicyEgress  = 1 // what it may reach
 	PolicyIngress = 2 // who may reach it
-	PolicyPublish = 3 // who may reach it by a published port; asked besides ingress
+	PolicyPublish = 3 // who may reach it by a published port; asked after ingress
 )
 
 // Constants of enum enforcement of bpf/abi. What becomes of a connection that a policy denies.

@@ -29,6 +29,11 @@ type Fake struct {
 	EntryList     []api.PolicyEntry
 	MetricList    []api.Metric
 	EventList     []api.Event
+	Explained     api.Explanation
+	DiffValue     api.PolicyDiff
+	ExposureList  []api.Exposure
+	EdgeList      []api.Edge
+	LearnedValue  api.Learned
 	Regenerations []api.Regeneration // what a wait finds
 	WaitError     error
 	Level         string
@@ -64,7 +69,7 @@ func (f *Fake) record(method string, args any) {
 func (f *Fake) Backend() server.Backend {
 	return server.Backend{
 		Version: api.Version{Version: "0.1.0", Commit: "0123456789ab", Go: "go1.26", OS: "linux", Arch: "amd64"},
-		Status:  f, Networks: f, Endpoints: f, Identities: f, Policies: f, Files: f, Revisions: f, Ports: f, Kernel: f, Events: f, Log: f,
+		Status:  f, Networks: f, Endpoints: f, Identities: f, Policies: f, Insight: f, Files: f, Revisions: f, Ports: f, Kernel: f, Events: f, Log: f,
 	}
 }
 
@@ -292,3 +297,36 @@ func labels(a map[string]string, more map[string]string) map[string]string {
 	maps.Copy(out, more)
 	return out
 }
+
+// Explain implements server.Insight.
+func (f *Fake) Explain(_ context.Context, r api.ExplainRequest, _ func(string) ([]string, error)) (api.Explanation, error) {
+	f.record("Explain", r)
+	return f.Explained, f.Fail
+}
+
+// DiffPolicies implements server.Insight.
+func (f *Fake) DiffPolicies(_ context.Context, sources []api.PolicySource) (api.PolicyDiff, error) {
+	f.record("DiffPolicies", sources)
+	return f.DiffValue, f.Fail
+}
+
+// Exposed implements server.Insight.
+func (f *Fake) Exposed(_ context.Context, ids []string, allow *string) ([]api.Exposure, error) {
+	f.record("Exposed", map[string]any{"ids": ids, "allow": allow})
+	return f.ExposureList, f.Fail
+}
+
+// Graph implements server.Insight.
+func (f *Fake) Graph(_ context.Context, ids []string) ([]api.Edge, error) {
+	f.record("Graph", ids)
+	return f.EdgeList, f.Fail
+}
+
+// Learn implements server.Insight.
+func (f *Fake) Learn(_ context.Context, ids []string, r api.LearnRequest) (api.Learned, error) {
+	f.record("Learn", map[string]any{"ids": ids, "request": r})
+	return f.LearnedValue, f.Fail
+}
+
+// Hint implements server.Insight.
+func (f *Fake) Hint(e api.Event) string { return e.Hint }

@@ -30,6 +30,7 @@ func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 // Sample returns two networks with the containers web (on both) and db, and one container that is still unknown.
 func Sample() *Fake {
 	f := &Fake{Level: "info"}
+	sampleInsight(f)
 	f.StatusValue = sampleStatus()
 	f.NetworkList = []api.Network{
 		{ID: Front, Name: "front", Number: 1, Policy: "default", MTU: 1500, Masquerade: true, Endpoints: 2,

@@ -15,20 +15,23 @@ const policyFiles = `-f takes a file, a directory (its *.yaml, *.yml and *.json 
 for standard input, and may be repeated. A file may hold several documents.`
 
 func (a *app) policy() *cobra.Command {
-	return noun("policy", "Apply, show and delete policies", []string{"policies"},
-		a.policyApply(), a.policyGet(), a.policyList(), a.policyDelete(), a.policyValidate())
+	return noun("policy", "Apply, show, explain and delete policies", []string{"policies"},
+		a.policyApply(), a.policyGet(), a.policyList(), a.policyDelete(), a.policyValidate(), a.policyExplain(), a.policyDiff(),
+		a.policyGraph(), a.policyLearn())
 }
 
 func (a *app) policyApply() *cobra.Command {
 	var files []string
 	var wait waiting
+	var dry bool
 	var out format
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|DIR|- [flags]",
 		Short: "Store policies and regenerate what they touch",
 		Long: `Store policies, all or none, in the place of those of the same names, and regenerate the
 programs of the endpoints that they touch. With --wait the command returns when every packet is
-judged by them, and exits with 1 if a program could not be made.
+judged by them, and exits with 1 if a program could not be made. With --dry-run it shows what would
+change instead, as "sluice policy diff" does.
 
 ` + policyFiles,
 		Example: `  sluice policy apply -f allow-web.yaml --wait
@@ -36,6 +39,9 @@ judged by them, and exits with 1 if a program could not be made.
   generate | sluice policy apply -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry {
+				return a.diff(cmd, files, out.value)
+			}
 			sources, err := a.readSources(files)
 			if err != nil {
 				return err
@@ -49,6 +55,7 @@ judged by them, and exits with 1 if a program could not be made.
 	}
 	fileFlag(cmd, &files, true)
 	wait.flags(cmd)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "store nothing, show what would change")
 	out.flag(cmd, "table", "json", "yaml")
 	return cmd
 }
