@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,11 +23,11 @@ import (
 	"github.com/sluice-net/sluice/integration/hosts"
 )
 
-// runRecipes tries the recipes of a document: recipes FILE [TITLE]. Of each, containers run as it says, and every row of its
-// truth tables is tried with packets, in both families.
+// runRecipes tries the recipes of a document: recipes FILE [TITLE [WRONG]]. Of each, containers run as it says, and every
+// row of its truth tables is tried with packets, in both families. A recipe that is wrong must fail with what WRONG matches.
 func runRecipes(s *scene, ts *testscript.TestScript, args []string) error {
-	if len(args) == 0 || len(args) > 2 {
-		ts.Fatalf("usage: recipes FILE [TITLE]")
+	if len(args) == 0 || len(args) > 3 {
+		ts.Fatalf("usage: recipes FILE [TITLE [WRONG]]")
 	}
 	text, err := os.ReadFile(ts.MkAbs(args[0]))
 	if err != nil {
@@ -36,15 +37,19 @@ func runRecipes(s *scene, ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
+	patience := settleTime
+	if len(args) == 3 {
+		patience = 2 * time.Second
+	}
 	tried := 0
 	var failures []error
 	for n, r := range recipes {
-		if len(args) == 2 && r.title != args[1] {
+		if len(args) > 1 && r.title != args[1] {
 			continue
 		}
 		tried++
 		began := time.Now()
-		k := &kitchen{host: s.host, recipe: r, dir: ts.MkAbs(fmt.Sprintf(".recipe-%d", n)), root: ts.Getenv("ROOT")}
+		k := &kitchen{host: s.host, recipe: r, dir: ts.MkAbs(fmt.Sprintf(".recipe-%d", n)), root: ts.Getenv("ROOT"), patience: patience}
 		err := errors.Join(k.try(), s.remove())
 		ts.Logf("%s: %q, %d rows, %v", filepath.Base(args[0]), r.title, k.rows, time.Since(began).Round(time.Millisecond))
 		if err != nil {
@@ -54,7 +59,14 @@ func runRecipes(s *scene, ts *testscript.TestScript, args []string) error {
 	if tried == 0 {
 		return fmt.Errorf("%s: there is no such recipe", args[0])
 	}
-	return errors.Join(failures...)
+	err = errors.Join(failures...)
+	if len(args) < 3 {
+		return err
+	}
+	if err == nil || !regexp.MustCompile(args[2]).MatchString(err.Error()) {
+		return fmt.Errorf("%s: want an error like %q, got %w", args[0], args[2], err)
+	}
+	return nil
 }
 
 // kitchen is a host while a recipe is tried on it.
@@ -64,6 +76,8 @@ type kitchen struct {
 	dir    string // for the recipe's files
 	root   string // where commands are typed
 	rows   int    // that were tried
+	// patience is how long a row that is allowed may take to be, and a rate to be reached.
+	patience time.Duration
 
 	projects []string
 	added    map[string]bool // servers and addresses that rows asked for
@@ -206,16 +220,16 @@ func (k *kitchen) attempt(ctx context.Context, a attempt) error {
 		}
 	}
 	if a.row.verdict == limited {
-		return a.keepsRate(ctx, k.host)
+		return a.keepsRate(ctx, k)
 	}
 	var passed error // what must not: there is no waiting until it does not
-	err := hosts.Poll(settleTime, func() error {
+	err := hosts.Poll(k.patience, func() error {
 		since := time.Now()
 		word, err := a.probe(ctx, k.host)
 		switch {
 		case err != nil:
 			return err
-		case a.row.verdict == denied && word != "timeout":
+		case a.row.verdict == denied && word != "timeout" && word != "dropped":
 			passed = fmt.Errorf("%s, and not denied: %s", word, k.events.about(a))
 			return nil
 		case a.row.verdict != denied && word != "ok":
@@ -239,12 +253,12 @@ func (a attempt) listens(ctx context.Context, h *hosts.Host) error {
 }
 
 // keepsRate measures what passes, of more than may. On a busy machine senders pause, so there is time to come near it.
-func (a attempt) keepsRate(ctx context.Context, h *hosts.Host) error {
+func (a attempt) keepsRate(ctx context.Context, k *kitchen) error {
 	want := a.row.mbit * 1e6
-	return hosts.Poll(settleTime, func() error {
+	return hosts.Poll(k.patience, func() error {
 		argv := slices.Concat(a.from.enter, []string{"probe", "rate", "-t", "2500ms", "-at", fmt.Sprint(2 * want), a.port.network,
 			netip.AddrPortFrom(a.address, a.port.number).String()})
-		out, err := h.Output(ctx, argv...)
+		out, err := k.host.Output(ctx, argv...)
 		if err != nil {
 			return err
 		}
@@ -280,7 +294,10 @@ func (a attempt) probe(ctx context.Context, h *hosts.Host) (string, error) {
 	if err != nil && !errors.As(err, &exit) {
 		return "", err
 	}
-	word, _, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	word, rest, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if word == "error:" {
+		return "", errors.New(rest)
+	}
 	return word, nil
 }
 

@@ -73,7 +73,7 @@ func describe(err error) string {
 		{syscall.ECONNREFUSED, "refused"}, {syscall.ECONNRESET, "reset"}, {syscall.EPIPE, "reset"},
 		{syscall.ENETUNREACH, "unreachable"}, {syscall.EHOSTUNREACH, "unreachable"},
 		{syscall.EACCES, "prohibited"}, {syscall.EPERM, "prohibited"}, {syscall.EMSGSIZE, "too big"},
-		{syscall.ETIMEDOUT, "timeout"},
+		{syscall.ETIMEDOUT, "timeout"}, {syscall.ENOBUFS, "dropped"}, // by a program, and the kernel tells the sender
 	}
 	for _, w := range words {
 		if errors.Is(err, w.errno) {
