@@ -65,7 +65,7 @@ func TestReferenceLabels(t *testing.T) {
 			own := false
 			for key, value := range service.Labels {
 				l[key] = value
-				own = own || strings.HasPrefix(key, LabelPrefix) && !strings.HasPrefix(key, labelPort)
+				own = own || strings.HasPrefix(key, LabelPrefix) && !strings.HasPrefix(key, prefixPort)
 			}
 			if p, err := LabelPolicy(l); err != nil || p == nil && own {
 				t.Errorf("%s: %v, %v", name, p, err)
