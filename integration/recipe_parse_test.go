@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +89,33 @@ func TestParseRecipesRefuses(t *testing.T) {
 	} {
 		if _, err := parseRecipes("| from | to | port | |\n|---|---|---|---|\n" + line + "\n"); err == nil || !strings.Contains(err.Error(), "line 3") {
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// TestExamplesAreTried: every example of the documents about policy has a truth table.
+func TestExamplesAreTried(t *testing.T) {
+	for _, name := range []string{"cookbook", "policy", "policy-formats"} {
+		text, err := os.ReadFile("../docs/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipes, err := parseRecipes(string(text))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		tried := 0
+		for _, r := range recipes {
+			for _, step := range r.steps {
+				switch step.(type) {
+				case composition, documents:
+					tried++
+				}
+			}
+		}
+		blocks := regexp.MustCompile("(?m)^(```|<!-- )(yaml|json)( compose)?$").FindAllString(string(text), -1)
+		if len(blocks) == 0 || tried != len(blocks) {
+			t.Errorf("%s has %d examples, of which %d are in a recipe with a truth table", name, len(blocks), tried)
 		}
 	}
 }
