@@ -47,6 +47,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["random-kills"] = randomKills
 	all["session"] = runSession
 	all["agree"] = checkAgreement
+	all["recipes"] = runRecipes
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {

@@ -133,6 +133,7 @@ type answer struct {
 	PoolID, Pool  string
 	Address       string
 	Gateway       string
+	GatewayIPv6   string
 	InterfaceName struct{ SrcName string }
 	Interface     struct{ MacAddress string }
 }

@@ -37,6 +37,9 @@ type host struct {
 	output  bytes.Buffer
 	control *api.Client
 	held    map[string]netip.Prefix // addresses by endpoint id
+	dual    bool                    // its network has IPv6 too
+	held6   map[string]netip.Prefix // likewise, if it has
+	options []string                // more options of the daemon
 }
 
 func newHost(t *testing.T) *host {
@@ -46,7 +49,8 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &host{t: t, dir: dir, cgroup: cgroup(t), binary: filepath.Join(t.TempDir(), "sluiced"), held: map[string]netip.Prefix{}}
+	h := &host{t: t, dir: dir, cgroup: cgroup(t), binary: filepath.Join(t.TempDir(), "sluiced"),
+		held: map[string]netip.Prefix{}, held6: map[string]netip.Prefix{}}
 	build := exec.Command("go", "build", "-o", h.binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -67,6 +71,7 @@ func (h *host) command() *exec.Cmd {
 	cmd := exec.Command(h.binary, "--run-dir", h.dir+"/run", "--plugin-dir", h.dir+"/plugins", "--state-dir", h.dir+"/state", "--policy-dir", h.dir+"/policy.d",
 		"--pin-dir", netns.BPFDir+"/kill", "--docker", "unix://"+h.dir+"/docker.sock", "--link-prefix", "slk", "--flows", "1024",
 		"--slots", "64", "--pool", "1", "--cgroup", h.cgroup)
+	cmd.Args = append(cmd.Args, h.options...)
 	return cmd
 }
 
@@ -128,16 +133,30 @@ func cgroup(t *testing.T) string {
 const (
 	networkID = "aa00000000000000000000000000000000000000000000000000000000000001"
 	poolCIDR  = "10.66.0.0/24"
+	pool6CIDR = "fd66::/64"
 )
+
+// pools are those of the test's network.
+func (h *host) pools() []string {
+	if h.dual {
+		return []string{poolCIDR, pool6CIDR}
+	}
+	return []string{poolCIDR}
+}
 
 func (h *host) makeNetwork() {
 	h.t.Helper()
-	pool := h.engine.insist("IpamDriver.RequestPool", map[string]any{"AddressSpace": "SluiceLocal", "Pool": poolCIDR})
-	gateway := h.engine.insist("IpamDriver.RequestAddress", map[string]any{"PoolID": pool.PoolID,
-		"Options": map[string]string{"RequestAddressType": "com.docker.network.gateway"}})
+	data := map[string][]any{}
+	for i, cidr := range h.pools() {
+		pool := h.engine.insist("IpamDriver.RequestPool", map[string]any{"AddressSpace": "SluiceLocal", "Pool": cidr, "V6": i == 1})
+		gateway := h.engine.insist("IpamDriver.RequestAddress", map[string]any{"PoolID": pool.PoolID,
+			"Options": map[string]string{"RequestAddressType": "com.docker.network.gateway"}})
+		family := []string{"IPv4Data", "IPv6Data"}[i]
+		data[family] = []any{map[string]any{"AddressSpace": "SluiceLocal", "Pool": pool.Pool, "Gateway": gateway.Address}}
+		[]map[string]netip.Prefix{h.held, h.held6}[i]["gateway"] = netip.MustParsePrefix(gateway.Address)
+	}
 	h.engine.insist("NetworkDriver.CreateNetwork", map[string]any{"NetworkID": networkID, "Options": map[string]any{},
-		"IPv4Data": []any{map[string]any{"AddressSpace": "SluiceLocal", "Pool": pool.Pool, "Gateway": gateway.Address}}})
-	h.held["gateway"] = netip.MustParsePrefix(gateway.Address)
+		"IPv4Data": data["IPv4Data"], "IPv6Data": data["IPv6Data"]})
 	h.engine.mu.Lock()
 	h.engine.network = networkID
 	h.engine.mu.Unlock()
@@ -145,8 +164,11 @@ func (h *host) makeNetwork() {
 
 func (h *host) removeNetwork() {
 	h.t.Helper()
-	h.engine.insist("IpamDriver.ReleaseAddress", map[string]any{"PoolID": poolCIDR, "Address": h.held["gateway"].Addr().String()})
-	h.engine.insist("IpamDriver.ReleasePool", map[string]any{"PoolID": poolCIDR})
+	for i, cidr := range h.pools() {
+		gateway := []map[string]netip.Prefix{h.held, h.held6}[i]["gateway"]
+		h.engine.insist("IpamDriver.ReleaseAddress", map[string]any{"PoolID": cidr, "Address": gateway.Addr().String()})
+		h.engine.insist("IpamDriver.ReleasePool", map[string]any{"PoolID": cidr})
+	}
 	h.engine.insist("NetworkDriver.DeleteNetwork", map[string]any{"NetworkID": networkID})
 	h.engine.mu.Lock()
 	h.engine.network = ""
@@ -174,7 +196,15 @@ func (h *host) attach(endpoint, name string) (a answer, err error) {
 		}
 	}
 	h.held[endpoint] = address
-	_, err = h.engine.call("NetworkDriver.CreateEndpoint", of(endpoint, map[string]any{"Interface": map[string]string{"Address": a.Address}}))
+	device := map[string]string{"Address": a.Address}
+	if h.dual {
+		if a, err = h.engine.call("IpamDriver.RequestAddress", map[string]any{"PoolID": pool6CIDR}); err != nil {
+			return a, err
+		}
+		h.held6[endpoint] = netip.MustParsePrefix(a.Address)
+		device["AddressIPv6"] = a.Address
+	}
+	_, err = h.engine.call("NetworkDriver.CreateEndpoint", of(endpoint, map[string]any{"Interface": device}))
 	if err != nil {
 		return a, err
 	}
@@ -203,7 +233,11 @@ func (h *host) detach(endpoint string, call func(method string, request any) err
 		return err
 	}
 	delete(h.held, endpoint)
-	return nil
+	if address, ok = h.held6[endpoint]; !ok {
+		return nil
+	}
+	delete(h.held6, endpoint)
+	return call("IpamDriver.ReleaseAddress", map[string]any{"PoolID": pool6CIDR, "Address": address.Addr().String()})
 }
 
 func (h *host) insist(method string, request any) error { h.engine.insist(method, request); return nil }

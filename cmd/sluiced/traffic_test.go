@@ -36,14 +36,18 @@ func (h *host) container(endpoint, name string) sandbox {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := moveIn(ns, joined, h.held[endpoint]); err != nil {
+	addresses := []netip.Prefix{h.held[endpoint]}
+	if h.dual {
+		addresses = append(addresses, h.held6[endpoint])
+	}
+	if err := moveIn(ns, joined, addresses); err != nil {
 		h.t.Fatalf("set up %s: %v", name, err)
 	}
 	return sandbox{ns}
 }
 
 // moveIn moves a pair's peer into a namespace and sets it up.
-func moveIn(ns *netns.Namespace, joined answer, address netip.Prefix) error {
+func moveIn(ns *netns.Namespace, joined answer, addresses []netip.Prefix) error {
 	outer, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -64,17 +68,25 @@ func moveIn(ns *netns.Namespace, joined answer, address netip.Prefix) error {
 	if peer, err = inner.LinkByName(joined.InterfaceName.SrcName); err != nil {
 		return err
 	}
-	addr := &netlink.Addr{IPNet: &net.IPNet{IP: address.Addr().AsSlice(), Mask: net.CIDRMask(address.Bits(), 32)}}
 	if err := inner.LinkSetName(peer, "eth0"); err != nil {
 		return err
 	}
-	if err := inner.AddrAdd(peer, addr); err != nil {
-		return err
+	for _, a := range addresses {
+		mask := net.CIDRMask(a.Bits(), a.Addr().BitLen())
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: mask}, Flags: unix.IFA_F_NODAD}
+		if err := inner.AddrAdd(peer, addr); err != nil {
+			return err
+		}
 	}
 	if err := inner.LinkSetUp(peer); err != nil {
 		return err
 	}
-	return inner.RouteAdd(&netlink.Route{LinkIndex: peer.Attrs().Index, Gw: net.ParseIP(joined.Gateway)})
+	for _, gateway := range []string{joined.Gateway, joined.GatewayIPv6}[:len(addresses)] {
+		if err := inner.RouteAdd(&netlink.Route{LinkIndex: peer.Attrs().Index, Gw: net.ParseIP(gateway)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s sandbox) close(t *testing.T) {
