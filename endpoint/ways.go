@@ -31,7 +31,7 @@ func (p *place) name(other *place) policy.End {
 
 // alike is equal for places that are judged alike, replicas of a service.
 func (p *place) alike() string {
-	return fmt.Sprint(p.identity, p.network.ID, p.closed, p.tables.Hash(), p.program.Enforcement)
+	return fmt.Sprint(p.identity, p.network.ID, p.closed, p.tables.Hash(), p.settings.Enforcement, p.settings.KeepDenies)
 }
 
 // between finds the ways between containers: on the networks that they share, else from every network of one to every
