@@ -24,9 +24,10 @@ in: published ports, and the containers' own addresses from the same network (@n
 what the receivers accept, whether or not the senders' own policies let them try; also what only the
 mode audit or learn lets pass, which the rule column says.
 
-With --allow, ways that the list does not name are marked, and the exit code is 1 if there are any. A
-line of the list names containers (compose project/service, or a name; * for any part), ports and who
-may reach them; commas separate several. Of published ports it is the host's port.
+With --allow, ways that the list does not name are marked, and the exit code is 1 if there are any. (Of
+an error it is 1 too, with no output but a message on standard error; -o json has "beyond".) A line
+of the list names containers (compose project/service, or a name; * for any part), ports and who may
+reach them; commas separate several. Of published ports it is the host's port.
 
   # container    ports              from
   shop/web       80,443/tcp         @internet,@lan
@@ -35,7 +36,7 @@ may reach them; commas separate several. Of published ports it is the host's por
 		Example: `  sluice exposed
   sluice exposed shop/db -o wide
   sluice exposed --allow exposed.list`,
-		ValidArgsFunction: a.complete(0, endpointNames),
+		ValidArgsFunction: a.complete(0, containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := api.ExposedRequest{Refs: args}
 			if allow != "" {
@@ -128,7 +129,7 @@ in mode audit or learn is marked.
 		Example: `  sluice policy graph
   sluice policy graph -o dot | dot -Tsvg > policy.svg
   sluice policy graph shop/db -o mermaid`,
-		ValidArgsFunction: a.complete(0, endpointNames),
+		ValidArgsFunction: a.complete(0, containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := a.client().Graph(cmd.Context(), args...)
 			if err != nil {
