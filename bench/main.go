@@ -19,7 +19,7 @@ import (
 // options are the flags.
 type options struct {
 	quick, strict, profile bool
-	verdicts               bool
+	verdicts, crowd        bool
 	rounds, starts, most   int
 	slice                  time.Duration
 	cpu                    int
@@ -59,6 +59,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.strict, "strict", false, "fail when a gate is missed")
 	f.BoolVar(&o.profile, "profile", false, "only measure how long Sluice's programs run per packet")
 	f.BoolVar(&o.verdicts, "verdicts", false, "only measure what policies cost by themselves: verdicts by size, and the tables of a thousand containers")
+	f.BoolVar(&o.crowd, "crowd", false, "only measure what a hundred containers need")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds of traffic (default 21, quick 7)")
 	f.IntVar(&o.starts, "starts", 0, "docker runs of each kind (default 15, quick 7)")
 	f.DurationVar(&o.slice, "slice", 0, "length of one measurement (default 250ms, quick 200ms)")
@@ -123,6 +124,11 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	if o.profile {
 		return 0, s.profile(ctx, o, os.Stdout)
+	}
+	if o.crowd {
+		rows, err := s.measureCrowd(ctx, o)
+		printTable(os.Stdout, rows)
+		return printMisses(os.Stdout, rows), err
 	}
 	rows, traffic, err := s.measureAll(ctx, o)
 	if err != nil {
