@@ -122,7 +122,7 @@ func (e Event) where() string {
 	if e.Direction != "" {
 		point = e.Direction
 	}
-	if e.HostPort != 0 {
+	if e.HostPort != 0 && e.Direction == Publish {
 		point += " " + strconv.Itoa(int(e.HostPort))
 	}
 	switch {

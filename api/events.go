@@ -60,7 +60,7 @@ type Event struct {
 	Policy      string    `json:"policy,omitempty"`    // responsible document; empty: no rule, the default
 	Rule        string    `json:"rule,omitempty"`      // place in it
 	Direction   string    `json:"direction,omitempty"` // Egress, Ingress or Publish: the policy that was asked, where one was
-	HostPort    uint16    `json:"hostPort,omitempty"`  // the published port, where Direction is Publish
+	HostPort    uint16    `json:"hostPort,omitempty"`  // the published port by which it came, 0 if by none
 	// Hint is the change that would allow what a policy denied, in one line; empty where nobody worked it out.
 	Hint     string `json:"hint,omitempty"`
 	Revision uint32 `json:"revision,omitempty"`

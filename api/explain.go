@@ -30,11 +30,13 @@ type Explanation struct {
 
 // ExplainedPath is one way from one end to another, for one protocol and range of ports.
 type ExplainedPath struct {
-	Source      Party         `json:"source"`
-	Destination Party         `json:"destination"`
-	Ports       string        `json:"ports"` // tcp 5432, tcp 1-79, any
-	Verdict     string        `json:"verdict"`
-	Steps       []ExplainStep `json:"steps"`
+	Source      Party  `json:"source"`
+	Destination Party  `json:"destination"`
+	Ports       string `json:"ports"` // of Destination: tcp 5432, tcp 1-79, any
+	// Published is the port of the host by which the way leads, 0 if by none.
+	Published uint16        `json:"published,omitempty"`
+	Verdict   string        `json:"verdict"`
+	Steps     []ExplainStep `json:"steps"`
 	// Flip is the smallest change that would give the other answer; of several remedies, all are needed.
 	Flip []Remedy `json:"flip,omitempty"`
 }

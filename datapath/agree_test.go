@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/internal/abi"
@@ -66,6 +68,15 @@ func (r lot) clause(i int) policy.Clause {
 	return c
 }
 
+// publish is a list of who may reach a published port, or all that no other list of the rule is about.
+func (r lot) publish(i int) policy.PublishRule {
+	pub := policy.PublishRule{Path: fmt.Sprintf("publish[%d]", i), Port: one[uint16](r, 0, 8080, 8443), Peers: []policy.Peer{r.peer()}}
+	if pub.Port != 0 {
+		pub.Protocol = one[uint8](r, 0, policy.ProtocolTCP, policy.ProtocolUDP)
+	}
+	return pub
+}
+
 // policies are so many that select everybody.
 func (r lot) policies(t *testing.T) *policy.Set {
 	t.Helper()
@@ -77,6 +88,9 @@ func (r lot) policies(t *testing.T) *policy.Set {
 		}
 		for j := range 1 + r.IntN(5) {
 			rule.Clauses = append(rule.Clauses, r.clause(j))
+		}
+		for j := range r.IntN(3) {
+			rule.Publish = append(rule.Publish, r.publish(j))
 		}
 		list = append(list, &policy.Policy{Name: fmt.Sprintf("p%d", i), Rules: []policy.Rule{rule}})
 	}
@@ -133,6 +147,9 @@ func (r lot) question(p party) Question {
 			q.Protocol, q.Port = policy.ProtocolICMPv6, 128<<8
 		}
 	}
+	if q.Direction == policy.Ingress && (q.Protocol == policy.ProtocolTCP || q.Protocol == policy.ProtocolUDP) {
+		q.HostPort = one[uint16](r, 0, 0, 8080, 8443, 9000)
+	}
 	return q
 }
 
@@ -150,45 +167,49 @@ func TestPrivilegedAgreement(t *testing.T) {
 			}
 			t.Cleanup(func() { l.Close() })
 			peopled(t, l)
-			rounds, seen := 12, [2]int{}
+			rounds, seen := 12, [3]int{} // the last: by rules of published ports
 			if testing.Short() {
 				rounds = 3
 			}
 			for seed := range uint64(rounds) {
 				agree(t, l, lot{rand.New(rand.NewPCG(seed, 28))}, uint32(seed), &seen)
 			}
-			if seen[policy.Allow] < 20*rounds || seen[policy.Deny] < 20*rounds {
-				t.Errorf("%d allowed and %d denied: the questions say little", seen[policy.Allow], seen[policy.Deny])
+			if seen[policy.Allow] < 20*rounds || seen[policy.Deny] < 20*rounds || seen[2] < 2*rounds {
+				t.Errorf("%d allowed, %d denied, %d published: the questions say little", seen[policy.Allow], seen[policy.Deny], seen[2])
 			}
 		})
 	}
 }
 
 // agree asks 100 questions about a container of random policies.
-func agree(t *testing.T, l *Loader, r lot, round uint32, seen *[2]int) {
+func agree(t *testing.T, l *Loader, r lot, round uint32, seen *[3]int) {
 	t.Helper()
 	set := r.policies(t)
 	parties, known := r.parties(t, l)
 	subject, universe := policy.Subject{Labels: identity.Labels{"app": "a", identity.LabelNetwork: "one"}}, policy.NewUniverse(known...)
+	subject.PublishDefault = one(r, policy.PublishAny, policy.PublishLAN, policy.PublishNone)
 	tables, err := policy.Resolve(set, subject, universe)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := sample(1)
 	p.Revision, p.Masquerade = 100+round, false // the world is judged too
-	p.Egress, p.Ingress = tables.Egress, tables.Ingress
+	p.Egress, p.Ingress, p.Publish = tables.Egress, tables.Ingress, tables.Publish
 	mustReplace(t, l, p)
 	for range 100 {
 		who := one(r, parties...)
 		q := r.question(who)
 		want := policy.Explain(set, subject, universe, policy.Question{Direction: q.Direction, Peer: who.id, Addr: q.Peer,
-			Protocol: q.Protocol, Port: q.Port})
+			Protocol: q.Protocol, Port: q.Port, Published: q.HostPort})
 		got, err := l.Explain(1, q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		table := tables.Ingress
-		if q.Direction == policy.Egress {
+		switch {
+		case got.Published:
+			table = tables.Publish
+		case q.Direction == policy.Egress:
 			table = tables.Egress
 		}
 		ref, _ := table.Rule(got.Rule)
@@ -198,7 +219,9 @@ func agree(t *testing.T, l *Loader, r lot, round uint32, seen *[2]int) {
 		if denied := l.deniesPacket(t, q, who); denied != (want.Verdict == policy.Deny) {
 			t.Errorf("round %d: %+v of %d: the packet is denied: %t, the rules say %s", round, q, who.id, denied, want.Verdict)
 		}
-		seen[want.Verdict]++
+		if seen[want.Verdict]++; got.Published {
+			seen[2]++
+		}
 	}
 }
 
@@ -225,18 +248,49 @@ func (l *Loader) deniesPacket(t *testing.T, q Question, who party) bool {
 		in.CB = q.question(peer)
 		in.CB[0] &^= abi.ExplainMask
 	}
-	before := policyDrops(t, l)
-	if _, err := program.Run(&ebpf.RunOptions{Data: q.packet(own), Context: &in}); err != nil {
+	before, packet := policyDrops(t, l), q.packet(own)
+	if q.HostPort != 0 {
+		l.enterPublished(t, q, own, packet)
+	}
+	if _, err := program.Run(&ebpf.RunOptions{Data: packet, Context: &in}); err != nil {
 		t.Fatal(err)
 	}
 	forget(t, l)
 	return policyDrops(t, l) > before
 }
 
+// enterPublished makes the flow that a connection by a published port has when its packet comes to the container's program.
+func (l *Loader) enterPublished(t *testing.T, q Question, own end, packet []byte) {
+	t.Helper()
+	header := 40
+	if q.Peer.Is4() {
+		header = 20
+	}
+	ports := packet[14+header:]
+	key := abi.Tuple{Lo: abi.FromAddr(own.addr), Hi: abi.FromAddr(q.Peer), LoPort: abi.ToBE16(q.Port), Proto: q.Protocol,
+		HiPort: abi.ToBE16(binary.BigEndian.Uint16(ports))}
+	var clock unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &clock); err != nil {
+		t.Fatal(err)
+	}
+	f := abi.Flow{Last: uint32(clock.Nano() >> 30), Flags: abi.FlowDNAT, DNATPort: abi.ToBE16(q.HostPort)}
+	if q.Peer.Less(own.addr) {
+		key.Lo, key.Hi, key.LoPort, key.HiPort = key.Hi, key.Lo, key.HiPort, key.LoPort
+		f.Flags |= abi.FlowInitiatorLo
+	}
+	name := "flows_any"
+	if q.Protocol == policy.ProtocolTCP {
+		name = "flows_tcp"
+	}
+	if err := l.Map(name).Put(&key, &f); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func policyDrops(t *testing.T, l *Loader) (n uint64) {
 	t.Helper()
 	for _, d := range []uint32{abi.DirectionEgress, abi.DirectionIngress} {
-		for _, reason := range []abi.DropReason{abi.DropPolicyDenied, abi.DropOtherNetwork} {
+		for _, reason := range []abi.DropReason{abi.DropPolicyDenied, abi.DropOtherNetwork, abi.DropPublishDenied} {
 			var perCPU []abi.Counter
 			if err := l.Map("metrics").Lookup(d*abi.DropReasons+uint32(reason), &perCPU); err != nil {
 				t.Fatal(err)

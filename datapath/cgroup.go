@@ -33,7 +33,7 @@ var socketHooks = map[string]ebpf.AttachType{
 	"bind6":        ebpf.AttachCGroupInet6Bind,
 	"getsockname4": ebpf.AttachCgroupInet4GetSockname,
 	"getsockname6": ebpf.AttachCgroupInet6GetSockname,
-	"pace":         ebpf.AttachCGroupSockOps,
+	paceHook:       ebpf.AttachCGroupSockOps,
 }
 
 // AttachSockets attaches the socket programs at the root of the control groups and pins the links in
@@ -135,14 +135,6 @@ func pruneSockets(dir string, keep map[string]*ebpf.Program) error {
 		if err := os.Remove(filepath.Join(dir, pin.Name())); err != nil {
 			return fmt.Errorf("prune socket programs: %w", err)
 		}
-	}
-	return nil
-}
-
-// DetachSockets removes the links that AttachSockets pinned.
-func DetachSockets(pinDir string) error {
-	if err := os.RemoveAll(filepath.Join(pinDir, "cgroup")); err != nil {
-		return fmt.Errorf("detach socket programs: %w", err)
 	}
 	return nil
 }

@@ -3,11 +3,12 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/datapath/link"
@@ -32,6 +33,7 @@ func (r Requirement) String() string {
 // HostOptions is what CheckHost looks at.
 type HostOptions struct {
 	PinDir         string
+	Cgroup         string // the control group to attach to; empty: their root
 	CgroupFallback string // where to mount the control groups if they are mounted nowhere
 	Clsact         bool   // LinksConfig.Clsact
 	Prefix         string // of devices
@@ -39,7 +41,7 @@ type HostOptions struct {
 
 // Host is what CheckHost found.
 type Host struct {
-	Cgroup       string // where the root of the control groups is
+	Cgroup       string // the control group to attach to
 	Doors        string // how programs are attached: tcx or clsact
 	Requirements []Requirement
 }
@@ -56,34 +58,49 @@ func (h Host) Err() error {
 }
 
 // CheckHost looks whether the host can run the datapath, and mounts the file systems that are missing. It changes
-// nothing else, and repeats at no cost.
+// nothing else, and repeats at no cost. What cannot be told for want of something else is left out: the cause is what
+// somebody has to act on.
 func CheckHost(o HostOptions) Host {
 	var h Host
-	add := func(name, remedy string, check func() (string, error)) {
+	bad := map[string]bool{}
+	add := func(name, remedy string, check func() (string, error), needs ...string) {
+		if slices.ContainsFunc(needs, func(n string) bool { return bad[n] }) {
+			bad[name] = true
+			return
+		}
 		found, err := check()
+		bad[name] = err != nil
 		h.Requirements = append(h.Requirements, Requirement{Name: name, Found: found, Err: err, Remedy: remedy})
 	}
 	add("kernel", "boot Linux 6.1 or newer", checkKernel)
-	add("privileges", "run as root, or give the service CAP_NET_ADMIN, CAP_BPF and CAP_SYS_ADMIN", checkPrivileges)
-	add("memlock", "raise the limit of locked memory (LimitMEMLOCK=infinity)", func() (string, error) {
-		return "accounted to the control group", rlimit.RemoveMemlock()
-	})
-	add("bpf", "see that neither seccomp nor a security module refuses bpf(2)", checkBPF)
-	add("jit", "run sysctl -w net.core.bpf_jit_enable=1; a kernel without CONFIG_BPF_JIT cannot run Sluice", checkJIT)
+	add("privileges", "run as root of the host, or give the service CAP_NET_ADMIN, CAP_BPF and CAP_SYS_ADMIN", checkPrivileges)
+	add("bpf", "see that neither seccomp nor a security module refuses bpf(2)", checkBPF, "kernel", "privileges")
+	add("jit", "run sysctl -w net.core.bpf_jit_enable=1; a kernel without CONFIG_BPF_JIT cannot run Sluice", checkJIT, "bpf")
 	add("bpffs", "run mount -t bpf bpf /sys/fs/bpf, or choose a directory of pins on a BPF file system", func() (string, error) {
 		return o.PinDir, MountBPF(o.PinDir)
-	})
+	}, "kernel", "privileges")
 	add("cgroup", "mount the control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified", func() (string, error) {
 		var err error
-		h.Cgroup, err = CgroupRoot(o.CgroupFallback)
+		h.Cgroup, err = findCgroup(o)
 		return h.Cgroup, err
-	})
+	}, "kernel", "privileges")
 	add("doors", "load the modules sch_ingress and cls_bpf, or boot Linux 6.6 or newer", func() (string, error) {
 		var err error
 		h.Doors, err = checkDoors(o)
 		return h.Doors, err
-	})
+	}, "bpf")
 	return h
+}
+
+// findCgroup returns the wanted control group, or the root of all.
+func findCgroup(o HostOptions) (string, error) {
+	if o.Cgroup == "" {
+		return CgroupRoot(o.CgroupFallback)
+	}
+	if !isMounted(o.Cgroup, unix.CGROUP2_SUPER_MAGIC) {
+		return "", fmt.Errorf("%s is no control group (cgroup2)", o.Cgroup)
+	}
+	return o.Cgroup, nil
 }
 
 // oldest is the first kernel that has everything that the programs use.
@@ -120,11 +137,19 @@ var needed = []struct {
 }
 
 func checkPrivileges() (string, error) {
+	if identities, err := os.ReadFile("/proc/self/uid_map"); err == nil && !firstUserNamespace(string(identities)) {
+		return "", errors.New("inside a user namespace, whose root the kernel allows no BPF")
+	}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &sets[0]); err != nil {
 		return "", fmt.Errorf("read capabilities: %w", err)
 	}
 	return "sufficient", checkCapabilities(uint64(sets[1].Effective)<<32 | uint64(sets[0].Effective))
+}
+
+// firstUserNamespace tells by user_namespaces(7)'s uid_map: that of the first one maps every identity to itself.
+func firstUserNamespace(identities string) bool {
+	return slices.Equal(strings.Fields(identities), []string{"0", "0", "4294967295"})
 }
 
 func checkCapabilities(effective uint64) error {
@@ -144,10 +169,10 @@ func checkCapabilities(effective uint64) error {
 func smallest() (*ebpf.Program, error) {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "sluice_check", Type: ebpf.SchedCLS, License: "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
-	if err != nil {
-		return nil, fmt.Errorf("load program: %w", err)
+	if errors.Is(err, unix.EPERM) {
+		return nil, fmt.Errorf("load program: %w", unix.EPERM) // the library's error blames a limit that binds nobody since 5.11
 	}
-	return p, nil
+	return p, err
 }
 
 func checkBPF() (string, error) {

@@ -47,20 +47,18 @@ type Answer struct {
 	PeerIdentity uint32
 	Revision     uint32
 
-	separated bool // what audit lets through ends at the networks
+	unenforced bool // a policy that denies is not enforced here
 }
 
 // Passes says whether a packet would pass: nothing drops it, or only a policy that is not enforced.
 func (a Answer) Passes() bool {
-	switch {
-	case a.Reason == abi.DropNone:
+	switch a.Reason {
+	case abi.DropNone:
 		return true
-	case a.Enforcement == policy.Enforce:
-		return false
-	case a.Reason == abi.DropPublishDenied:
-		return true
+	case abi.DropPolicyDenied, abi.DropPublishDenied:
+		return a.unenforced
 	}
-	return a.Reason == abi.DropPolicyDenied && !a.separated
+	return false
 }
 
 // Explain asks the very program that packets meet, by a test run: it judges the packet and does nothing else, so it leaves no
@@ -194,9 +192,8 @@ func askProgram(program *ebpf.Program, q Question, own end, peer *abi.Endpoint) 
 	}
 	a := Answer{
 		Reason: abi.DropReason(out.CB[1]), Rule: uint16(out.CB[2]),
-		Published:   out.CB[0]>>24 == abi.PolicyPublish,
-		Enforcement: policy.Enforcement(out.CB[0]), Class: policy.Class(out.CB[0] >> 16), Revision: out.CB[3], PeerIdentity: out.CB[4],
+		Published: out.CB[0]>>24&0xf == abi.PolicyPublish, unenforced: out.CB[0]&abi.ExplainPasses != 0,
+		Enforcement: policy.Enforcement(out.CB[0]), Class: policy.Class(out.CB[0] >> 16 & 0xff), Revision: out.CB[3], PeerIdentity: out.CB[4],
 	}
-	a.separated = q.Direction == policy.Ingress && a.Class == policy.ClassOther
 	return a, nil
 }

@@ -52,6 +52,14 @@ func closedTo(key uint32) *policy.Table {
 	return t
 }
 
+// denied denies one key by an administrator's rule 1, and the rest by another.
+func denied(key uint32) *policy.Table {
+	p := policy.Profile{{Rule: 2}, {From: key, Rule: 1}, {From: key + 1, Rule: 2}}
+	t := only(key)
+	t.Defaults, t.Denies = [policy.Classes]policy.Profile{p, p, p, p}, 1
+	return t
+}
+
 // anyone allows everything by no rule.
 func anyone() *policy.Table {
 	p := policy.Profile{{Verdict: policy.Allow}}
@@ -116,6 +124,21 @@ func TestPrivilegedExplain(t *testing.T) {
 		{"audit, other network", func(p *Program) { p.Ingress, p.Enforcement = only(tcp80), policy.Audit }, ask{port: 81},
 			[2]string{stranger, stranger6}, Answer{Reason: abi.DropPolicyDenied, Rule: 2, PeerIdentity: 301, Enforcement: policy.Audit,
 				Class: policy.ClassOther}, false},
+		{"audit of a container's own, an administrator's deny", func(p *Program) {
+			p.Ingress, p.Enforcement, p.KeepDenies = denied(tcp80), policy.Audit, true
+		}, ask{}, [2]string{neighbour, neighbour6},
+			Answer{Reason: abi.DropPolicyDenied, Rule: 1, PeerIdentity: 300, Enforcement: policy.Audit}, false},
+		{"audit of a container's own, another deny", func(p *Program) {
+			p.Ingress, p.Enforcement, p.KeepDenies = denied(tcp80), policy.Audit, true
+		}, ask{port: 81}, [2]string{neighbour, neighbour6},
+			Answer{Reason: abi.DropPolicyDenied, Rule: 2, PeerIdentity: 300, Enforcement: policy.Audit}, true},
+		{"audit of an administrator, his deny", func(p *Program) { p.Ingress, p.Enforcement = denied(tcp80), policy.Audit }, ask{},
+			[2]string{neighbour, neighbour6},
+			Answer{Reason: abi.DropPolicyDenied, Rule: 1, PeerIdentity: 300, Enforcement: policy.Audit}, true},
+		{"learn of a container's own, an administrator's deny", func(p *Program) {
+			p.Egress, p.Enforcement, p.KeepDenies = denied(tcp80), policy.Learn, true
+		}, ask{egress: true}, [2]string{world, world6}, Answer{Reason: abi.DropPolicyDenied, Rule: 1, Class: policy.ClassWorld,
+			PeerIdentity: abi.IdentityWorld, Enforcement: policy.Learn}, false},
 		{"publish list admits", func(p *Program) { p.Ingress, p.Publish = only(tcp80), only(tcp8080) }, ask{hostPort: 8080},
 			[2]string{world, world6}, Answer{Rule: 1, Published: true, Class: policy.ClassWorld,
 				PeerIdentity: abi.IdentityWorld}, true},
@@ -148,7 +171,7 @@ func TestPrivilegedExplain(t *testing.T) {
 			}
 			mustReplace(t, l, p)
 			c.want.Revision = 5
-			c.want.separated = !c.ask.egress && c.want.Class == policy.ClassOther
+			c.want.unenforced = c.want.Enforcement != policy.Enforce && c.passes
 			again := openLoader(t, dir) // a daemon that was started anew loads nothing
 			for _, peer := range c.peers {
 				for _, l := range []*Loader{l, again} {

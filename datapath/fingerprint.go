@@ -33,7 +33,7 @@ func (p Program) fingerprint() []byte {
 	h.Write(sum[:])
 	fmt.Fprintf(h, "%d %d %d %d %d %d %s %s %s %s %s %s %t %t %t", generation, p.Slot, p.Identity, p.Network, p.Revision,
 		p.HostIfindex, p.HostMAC, p.MAC, p.IPv4, p.IPv6, p.Gateway4, p.Gateway6, p.Closed, p.Internal, p.Masquerade)
-	fmt.Fprintf(h, " egress %s ingress %s publish %s enforcement %d", p.Egress.Hash(), p.Ingress.Hash(), p.Publish.Hash(), p.Enforcement)
+	fmt.Fprintf(h, " egress %s ingress %s publish %s enforcement %d %t", p.Egress.Hash(), p.Ingress.Hash(), p.Publish.Hash(), p.Enforcement, p.KeepDenies)
 	fmt.Fprintf(h, " rates %d %d %d %d", p.EgressRate.BitsPerSecond, p.EgressRate.BurstBytes,
 		p.IngressRate.BitsPerSecond, p.IngressRate.BurstBytes)
 	return h.Sum(nil)[:fingerprintSize]

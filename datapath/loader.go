@@ -59,6 +59,7 @@ type Loader struct {
 	uplink    *template
 	socket    *template
 	tables    *tables
+	pacer     pacer
 	version   uint32         // of the containers' and the shared programs, not 0
 	slots     [64]sync.Mutex // by slot modulo their number
 }
@@ -85,7 +86,8 @@ func open(o objects, opts Options) (*Loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Loader{opts: opts, log: opts.Log, maps: maps, tables: newTables(opts.TreeLimit)}
+	l := &Loader{opts: opts, log: opts.Log, maps: maps, tables: newTables(opts.TreeLimit),
+		pacer: pacer{limited: map[uint32]bool{}}}
 	if err := l.read(o); err != nil {
 		maps.close()
 		return nil, fmt.Errorf("open datapath: %w", err)

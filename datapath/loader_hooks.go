@@ -48,6 +48,9 @@ func (l *Loader) Sockets(netnsCookie uint64) (map[string]*ebpf.Program, error) {
 	defer constants.Close()
 	out := map[string]*ebpf.Program{}
 	for name := range l.socket.programs {
+		if name == paceHook {
+			continue // see PaceSockets
+		}
 		p, err := l.socket.load(name, constants, nil)
 		if err != nil {
 			for _, p := range out {

@@ -39,7 +39,8 @@ func durationOf(bytes, bitsPerSecond uint64) time.Duration {
 }
 
 // limit writes the limits of a slot's two directions. What is used of one stays used; one that does not change is not
-// written. Sockets look here too (bpf/step/pace.h), so that a limit that ends must go.
+// written. Sockets look here too (bpf/step/pace.h), so that a limit that ends must go. That they cannot be paced is not an
+// error: the limit holds without.
 func (l *Loader) limit(slot uint32, egress, ingress policy.Rate) error {
 	m := l.maps.get(ratesMap)
 	if m == nil {
@@ -62,6 +63,9 @@ func (l *Loader) limit(slot uint32, egress, ingress policy.Rate) error {
 		if err := m.Put(key, &want); err != nil {
 			return fmt.Errorf("write limit of slot %d: %w", slot, err)
 		}
+	}
+	if err := l.pace(slot, egress.BitsPerSecond != 0 || ingress.BitsPerSecond != 0); err != nil {
+		l.log.WithError(err).Warn("sockets of this host don't pace themselves to the limits of containers")
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type Program struct {
 	// Enforcement says what becomes of connections that these tables deny. Under audit and learn they are let through and told; a
 	// program that enforces asks again about them. That containers of other networks need a rule holds in any case.
 	Enforcement policy.Enforcement
+	// KeepDenies: what these tables say is an administrator's deny holds under audit and learn, too (policy.Settings).
+	KeepDenies bool
 	// EgressRate and IngressRate limit what the container sends and is sent; zero: no limit.
 	EgressRate, IngressRate policy.Rate
 }

@@ -66,6 +66,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FEATURE_POLICY_EGRESS":  flag(p.Egress != nil && !p.Closed),
 		"FEATURE_POLICY_INGRESS": flag(p.Ingress != nil && !p.Closed),
 		"FEATURE_POLICY_PUBLISH": flag(p.Publish != nil && !p.Closed),
+		"EGRESS_DENIES":          u32(p.denies(p.Egress)),
+		"INGRESS_DENIES":         u32(p.denies(p.Ingress)),
 		"INGRESS_BASE":           u32(base(p.Ingress)),
 		"PUBLISH_BASE":           u32(base(p.Publish)),
 		"FEATURE_RATE_EGRESS":    flag(p.EgressRate.BitsPerSecond != 0 && !p.Closed),
@@ -74,6 +76,14 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"FINGERPRINT":            p.fingerprint(),
 	}
 	return values
+}
+
+// denies is how many of a table's rules hold whatever the enforcement.
+func (p Program) denies(t *policy.Table) uint32 {
+	if t == nil || !p.KeepDenies {
+		return 0
+	}
+	return uint32(t.Denies)
 }
 
 // base is the number from which on a table's rules are about no peer.

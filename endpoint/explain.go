@@ -2,9 +2,11 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/identity"
@@ -15,18 +17,14 @@ import (
 const (
 	mostPaths     = 64
 	mostIntervals = 64
+	// mostTries is how often programs are asked that are replaced meanwhile, replaceTime how long that may take.
+	mostTries   = 20
+	replaceTime = 20 * time.Millisecond
 )
 
 // Explain says whether one end may open a connection to another, and why. It asks the loaded programs, but where
 // documents are given that are not in force: then the tables that they would give.
-func (m *Manager) Explain(_ context.Context, r api.ExplainRequest, resolve func(string) ([]string, error)) (api.Explanation, error) {
-	x := explainer{m: m, scene: m.scene(), live: len(r.With) == 0}
-	if !x.live {
-		var err error
-		if x.scene, _, err = x.scene.with(r.With); err != nil {
-			return api.Explanation{}, err
-		}
-	}
+func (m *Manager) Explain(ctx context.Context, r api.ExplainRequest, resolve func(string) ([]string, error)) (api.Explanation, error) {
 	from, err := parseTarget(r.From)
 	if err == nil && (from.port != "" || from.protocol != 0) {
 		err = api.Errorf(api.CodeInvalid, "explain %s: the port belongs to the other end", r.From)
@@ -34,13 +32,36 @@ func (m *Manager) Explain(_ context.Context, r api.ExplainRequest, resolve func(
 	if err != nil {
 		return api.Explanation{}, err
 	}
-	if x.target, err = parseTarget(r.To); err != nil {
+	to, err := parseTarget(r.To)
+	if err != nil {
 		return api.Explanation{}, err
+	}
+	for tries := 0; ; tries++ {
+		e, err := m.explain(r, from, to, resolve)
+		if !errors.Is(err, errReplaced) || tries == mostTries {
+			return e, err
+		}
+		select { // the programs are being replaced: they are asked anew
+		case <-ctx.Done():
+			return e, ctx.Err()
+		case <-time.After(replaceTime):
+		}
+	}
+}
+
+// explain explains from one look at the state.
+func (m *Manager) explain(r api.ExplainRequest, from, to target, resolve func(string) ([]string, error)) (api.Explanation, error) {
+	x := explainer{m: m, scene: m.scene(), live: len(r.With) == 0, target: to}
+	var err error
+	if !x.live {
+		if x.scene, _, err = x.scene.with(r.With); err != nil {
+			return api.Explanation{}, err
+		}
 	}
 	if x.from, err = m.end(x.scene, from, resolve); err != nil {
 		return api.Explanation{}, err
 	}
-	if x.to, err = m.end(x.scene, x.target, resolve); err != nil {
+	if x.to, err = m.end(x.scene, to, resolve); err != nil {
 		return api.Explanation{}, err
 	}
 	ways, err := x.ways()
@@ -77,7 +98,7 @@ type explainer struct {
 // way is one way for a connection: whom it passes on it, and what stands in it.
 type way struct {
 	source, destination api.Party
-	// asks are the policies that judge, in their order.
+	// asks are the policies that judge, in their order; that of a published port goes with ingress.
 	asks []ask
 	// blocked says why there is no way, whatever policies say; at is where.
 	blocked string
@@ -90,10 +111,8 @@ type way struct {
 // ask is one policy's question on a way.
 type ask struct {
 	place    *place
-	step     string // api.Egress, api.Ingress, or api.StepPublish
 	look     policy.Look
-	hostPort uint16 // of the published port by which the connection comes
-	port     uint16 // that the table is asked for, if it is not the one asked for
+	hostPort uint16 // the published port by which the connection comes, which has rules of its own; 0: none
 	other    policy.End
 	peerAddr netip.Addr // that a packet has
 	own      netip.Addr // of the place, likewise
@@ -149,7 +168,7 @@ func (w *way) namedPorts() []policy.NamedPort {
 		return nil
 	}
 	last := w.asks[len(w.asks)-1]
-	if last.step == api.Egress {
+	if last.look.Direction == policy.Egress {
 		return nil
 	}
 	ports, _ := policy.PortsFromLabels(last.place.subject.Labels)
@@ -206,20 +225,24 @@ func (x *explainer) routeStep(w way) api.ExplainStep {
 func (x *explainer) path(w way, span policy.KeySpan) (api.ExplainedPath, error) {
 	path := api.ExplainedPath{Source: w.source, Destination: w.destination, Ports: policy.Reach{span}.String(), Verdict: api.VerdictAllowed}
 	key := sample(span)
+	denying := make([]bool, len(w.asks))
 	for i := range w.asks {
-		path.Steps = append(path.Steps, x.judge(&w.asks[i], key))
-	}
-	w.admit(path.Steps, key)
-	if err := x.probe(&w, path.Steps, key); err != nil {
-		return path, err
-	}
-	for _, s := range path.Steps {
-		if s.Verdict == api.VerdictDenied || s.Verdict == api.VerdictAudit && path.Verdict == api.VerdictAllowed {
-			path.Verdict = s.Verdict
+		a := &w.asks[i]
+		steps, err := x.judge(a, key)
+		if err != nil {
+			return path, err
 		}
+		for _, s := range steps {
+			if s.Verdict == api.VerdictDenied || s.Verdict == api.VerdictAudit && path.Verdict == api.VerdictAllowed {
+				path.Verdict = s.Verdict
+			}
+			denying[i] = denying[i] || s.Verdict != api.VerdictAllowed
+		}
+		path.Steps = append(path.Steps, steps...)
+		path.Published = max(path.Published, a.hostPort)
 	}
 	if span.From == span.To {
-		path.Flip = x.flip(w, path, key)
+		path.Flip = x.flip(w, path.Verdict, denying, key)
 	}
 	return path, nil
 }
@@ -233,113 +256,6 @@ func sample(span policy.KeySpan) uint32 {
 		return tcp
 	}
 	return span.From
-}
-
-// admit lets the rule of a published port, which counts before what closes ingress, decide (policy.Tables.JudgePublished).
-func (w *way) admit(steps []api.ExplainStep, key uint32) {
-	for i := 1; i < len(steps); i++ {
-		before, s := &steps[i-1], &steps[i]
-		table := w.asks[i].look.Table
-		if before.Step != api.StepPublish || s.Step != api.Ingress || before.Verdict != api.VerdictAllowed || s.Verdict == api.VerdictAllowed {
-			continue
-		}
-		published := w.asks[i-1].look.Table
-		if published.Explicit(w.asks[i-1].rule(key)) && !table.Explicit(w.asks[i].rule(key)) {
-			s.Verdict, s.Why = api.VerdictAllowed, "the rule of the published port admits it, although "+s.Why
-		}
-	}
-}
-
-// rule is the number of the rule that decides.
-func (a *ask) rule(asked uint32) uint16 {
-	_, n := policy.Judge(a.look.Direction, a.look.Table, a.look.Peer, a.look.Class, a.look.Addr, a.key(asked))
-	return n
-}
-
-// key is what the ask's table is asked for.
-func (a *ask) key(asked uint32) uint32 {
-	protocol := uint8(asked >> 16)
-	switch {
-	case a.step == api.StepPublish:
-		return policy.Key(protocol, a.hostPort)
-	case a.port != 0:
-		return policy.Key(protocol, a.port)
-	}
-	return asked
-}
-
-// judge answers one question by its table.
-func (x *explainer) judge(a *ask, asked uint32) api.ExplainStep {
-	key := a.key(asked)
-	step := api.ExplainStep{
-		Step: a.step, Container: a.place.endpoint.Container.Name, Network: a.place.network.title(), By: api.ByTable,
-		Revision: a.place.program.Revision,
-	}
-	if a.place.closed {
-		step.Verdict, step.Why = api.VerdictDenied, "the labels of the container are not known yet: it is closed"
-		return step
-	}
-	if !x.live {
-		step.Revision = 0
-	}
-	judged := a.look.Judge(key)
-	step.Verdict = verdictName(judged.Verdict)
-	step.Policy, step.Rule = judged.Rule.Policy, judged.Rule.Rule
-	step.Source = x.scene.source(judged.Rule)
-	step.Why = x.why(a, key, judged)
-	x.enforcement(a, &step)
-	return step
-}
-
-func verdictName(v policy.Verdict) string {
-	if v == policy.Allow {
-		return api.VerdictAllowed
-	}
-	return api.VerdictDenied
-}
-
-// why is a sentence about a verdict.
-func (x *explainer) why(a *ask, key uint32, judged policy.Judged) string {
-	if a.step == api.StepPublish {
-		switch {
-		case a.look.Table == nil:
-			return "no rule restricts who may use the published port"
-		case judged.Rule != (policy.RuleRef{}):
-			return judged.Rule.String() + " decides who may use the published port"
-		}
-		return "no rule names it among those who may use the published port"
-	}
-	answer := policy.Explain(x.scene.policies, a.place.subject, x.scene.universe, a.question(key))
-	if answer.Verdict == judged.Verdict {
-		return answer.Why
-	}
-	return judged.Rule.String()
-}
-
-// question is the ask for the rules.
-func (a *ask) question(key uint32) policy.Question {
-	return policy.Question{
-		Direction: a.look.Direction, Peer: a.look.Peer, Addr: a.look.Addr, Protocol: uint8(key >> 16), Port: uint16(key),
-		Published: a.hostPortOfIngress(),
-	}
-}
-
-// enforcement turns a denial into what it is for a container that is only watched. That other networks need a rule, and
-// what a network isolates, holds in any case.
-func (x *explainer) enforcement(a *ask, step *api.ExplainStep) {
-	if step.Verdict != api.VerdictDenied {
-		return
-	}
-	settings, err := x.scene.policies.Settings(a.place.subject.Labels)
-	mode := a.place.program.Enforcement
-	if !x.live && err == nil {
-		mode = settings.Enforcement
-	}
-	if mode == policy.Enforce || a.look.Table == nil {
-		return
-	}
-	step.Verdict = api.VerdictAudit
-	step.Why += "; it passes, for the container is in mode " + mode.String()
 }
 
 // ways finds every way between the ends.

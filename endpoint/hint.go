@@ -83,13 +83,10 @@ func (s *scene) hint(e api.Event, own, peer api.Party, port uint16) string {
 		return ""
 	}
 	p := places[0]
-	a := ask{place: p, step: e.Direction, hostPort: e.HostPort, own: own.Addr, peerAddr: peer.Addr}
+	a := ask{place: p, hostPort: e.HostPort, own: own.Addr, peerAddr: peer.Addr}
 	a.look = policy.Look{Direction: policy.Ingress, Table: p.tables.Ingress, Addr: peer.Addr}
-	switch e.Direction {
-	case api.Egress:
-		a.look.Direction, a.look.Table = policy.Egress, p.tables.Egress
-	case api.Publish:
-		a.step = api.Ingress
+	if e.Direction == api.Egress {
+		a.look.Direction, a.look.Table, a.hostPort = policy.Egress, p.tables.Egress, 0
 	}
 	switch other := s.at(peer.Addr); {
 	case other != nil:

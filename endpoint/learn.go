@@ -151,9 +151,7 @@ func (m *Manager) recorded(e api.Event) (f RecordedFlow, ok bool) {
 	other := acceptor
 	switch e.Direction {
 	case api.Egress:
-	case api.Ingress:
-		f.Direction, other = policy.Ingress, opener
-	case api.Publish:
+	case api.Ingress, api.Publish:
 		f.Direction, other, f.Published = policy.Ingress, opener, e.HostPort
 	default:
 		return f, false

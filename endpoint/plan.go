@@ -266,7 +266,8 @@ func (j *job) makeProgram(revision uint32, r *resolution) datapath.Program {
 		HostIfindex: e.Veth.Ifindex, HostMAC: e.Veth.HostMAC, MAC: mac, IPv4: e.IPv4, IPv6: e.IPv6,
 		Closed: !e.named(), Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
 		Egress: r.tables.Egress, Ingress: r.tables.Ingress, Publish: r.tables.Publish,
-		Enforcement: r.settings.Enforcement, EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate,
+		Enforcement: r.settings.Enforcement, KeepDenies: r.settings.KeepDenies,
+		EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate,
 	}
 	for _, a := range e.addrs() {
 		s, _ := n.subnet(a)

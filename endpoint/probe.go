@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // Prober asks loaded programs what they say of a packet that nobody sent (implemented by datapath.Loader).
@@ -14,79 +15,149 @@ type Prober interface {
 	Explain(slot uint32, q datapath.Question) (datapath.Answer, error)
 }
 
-// probe asks the loaded programs about the steps of a path, and corrects what the tables that they were made from said
-// where they disagree. One program judges a published port and ingress at once.
-func (x *explainer) probe(w *way, steps []api.ExplainStep, asked uint32) error {
-	if !x.live || x.m.Prober == nil {
-		return nil
-	}
-	for i := range w.asks {
-		a := &w.asks[i]
-		if a.step == api.StepPublish || a.place.closed || !a.peerAddr.IsValid() {
-			continue
-		}
-		key := a.key(asked)
-		answer, err := x.m.Prober.Explain(a.place.program.Slot, datapath.Question{
-			Direction: a.look.Direction, Peer: a.peerAddr, Protocol: uint8(key >> 16), Port: uint16(key), HostPort: a.hostPortOfIngress(),
-		})
-		switch {
-		case errors.Is(err, datapath.ErrNoPolicy):
-			steps[i].Why = "no policy is asked about such messages"
-			continue
-		case errors.Is(err, datapath.ErrNoProgram) || errors.Is(err, datapath.ErrNoAddress):
-			x.note("%s: %v; its table answers", steps[i].Container, err)
-			continue
-		case err != nil:
-			return err
-		}
-		group := steps[i : i+1]
-		if i > 0 && w.asks[i-1].step == api.StepPublish {
-			group = steps[i-1 : i+1]
-		}
-		x.confirm(group, answer)
-	}
-	return nil
+// errReplaced: a program was replaced after the tables were looked at.
+var errReplaced = api.Errorf(api.CodeConflict, "explain: programs are being replaced all the time; ask again")
+
+// ruling is what a container's policy says of a connection.
+type ruling struct {
+	verdict   policy.Verdict
+	passes    bool // also if it is denied, for the container is only watched
+	mode      policy.Enforcement
+	published bool // the rules of the published port decided, else those of the direction
+	rule      uint16
+	reason    abi.DropReason // that a program gives, if it was asked
+	unasked   bool           // no policy is asked about such messages
+	by        string         // api.ByProgram or api.ByTable
 }
 
-// hostPortOfIngress is the published port by which a connection reaches the container; who sends to one is not asked.
-func (a *ask) hostPortOfIngress() uint16 {
-	if a.step != api.Ingress {
-		return 0
+// table is what decided.
+func (r ruling) table(a *ask) *policy.Table {
+	if r.published {
+		return a.place.tables.Publish
 	}
-	return a.hostPort
+	return a.look.Table
 }
 
-// confirm marks steps as judged by the program, whose word counts.
-func (x *explainer) confirm(steps []api.ExplainStep, answer datapath.Answer) {
-	said := api.VerdictAllowed
-	for _, s := range steps {
-		if s.Verdict == api.VerdictDenied || s.Verdict == api.VerdictAudit && said == api.VerdictAllowed {
-			said = s.Verdict
-		}
+// ruling is what the loaded program says, or the table where no program is to be asked.
+func (x *explainer) ruling(a *ask, key uint32) (ruling, error) {
+	if !x.live || x.m.Prober == nil || !a.peerAddr.IsValid() {
+		return x.tabled(a, key), nil
 	}
-	does := api.VerdictDenied
+	answer, err := x.m.Prober.Explain(a.place.program.Slot, datapath.Question{
+		Direction: a.look.Direction, Peer: a.peerAddr, Protocol: uint8(key >> 16), Port: uint16(key), HostPort: a.hostPort,
+	})
 	switch {
-	case answer.Reason == abi.DropNone:
-		does = api.VerdictAllowed
-	case answer.Passes():
-		does = api.VerdictAudit
+	case errors.Is(err, datapath.ErrNoPolicy):
+		return ruling{verdict: policy.Allow, passes: true, unasked: true, by: api.ByProgram}, nil
+	case errors.Is(err, datapath.ErrNoProgram) || errors.Is(err, datapath.ErrNoAddress):
+		x.note("%s: %v; its table answers", a.place.endpoint.Container.Name, err)
+		return x.tabled(a, key), nil
+	case err != nil:
+		return ruling{}, err
+	case answer.Revision != a.place.program.Revision:
+		return ruling{}, errReplaced
 	}
-	for i := range steps {
-		steps[i].By, steps[i].Revision = api.ByProgram, answer.Revision
-	}
-	if said == does {
-		return
-	}
-	last := &steps[len(steps)-1]
-	last.Why += "; but the loaded program says " + does
+	r := ruling{verdict: policy.Allow, passes: answer.Passes(), mode: answer.Enforcement, published: answer.Published, rule: answer.Rule,
+		reason: answer.Reason, by: api.ByProgram}
 	if answer.Reason != abi.DropNone {
-		last.Why += " (" + answer.Reason.String() + ")"
+		r.verdict = policy.Deny
 	}
-	if does == api.VerdictAllowed {
-		for i := range steps {
-			steps[i].Verdict = does
-		}
+	return r, nil
+}
+
+// tabled is what the tables say.
+func (x *explainer) tabled(a *ask, key uint32) ruling {
+	r := ruling{by: api.ByTable}
+	r.verdict, r.rule, r.published = a.judge(key)
+	r.mode = a.place.program.Enforcement
+	if settings, err := x.scene.policies.Settings(a.place.subject.Labels); !x.live && err == nil {
+		r.mode = settings.Enforcement
 	}
-	last.Verdict = does
-	x.note("the loaded program of %s and its table disagree: sluice endpoint regenerate %s", last.Container, last.Container)
+	// That other networks need a rule of ingress holds also for whom is only watched.
+	separated := a.look.Direction == policy.Ingress && a.look.Class == policy.ClassOther && !r.published
+	r.passes = r.verdict == policy.Allow || r.mode != policy.Enforce && !separated
+	return r
+}
+
+// judge asks the tables; published says that the table of published ports decided.
+func (a *ask) judge(key uint32) (v policy.Verdict, rule uint16, published bool) {
+	if a.hostPort == 0 {
+		v, rule = policy.Judge(a.look.Direction, a.look.Table, a.look.Peer, a.look.Class, a.look.Addr, key)
+		return v, rule, false
+	}
+	v, rule, by := a.place.tables.JudgePublished(a.look.Peer, a.look.Class, a.look.Addr, key, policy.Key(uint8(key>>16), a.hostPort))
+	return v, rule, by != nil && by == a.place.tables.Publish
+}
+
+// judge makes the steps of one question.
+func (x *explainer) judge(a *ask, key uint32) ([]api.ExplainStep, error) {
+	step := api.ExplainStep{
+		Step: a.look.Direction.String(), Container: a.place.endpoint.Container.Name, Network: a.place.network.title(), By: api.ByTable,
+	}
+	if a.place.closed {
+		step.Verdict, step.Why = api.VerdictDenied, "the labels of the container are not known yet: it is closed"
+		return []api.ExplainStep{step}, nil
+	}
+	r, err := x.ruling(a, key)
+	if err != nil {
+		return nil, err
+	}
+	if step.By = r.by; x.live {
+		step.Revision = a.place.program.Revision
+	}
+	table := r.table(a)
+	var steps []api.ExplainStep
+	switch {
+	case r.published:
+		step.Step = api.StepPublish
+	case a.hostPort != 0 && (r.verdict == policy.Allow || !table.Explicit(r.rule)):
+		open := step
+		open.Step, open.Verdict, open.Why = api.StepPublish, api.VerdictAllowed, "no rule restricts who may use the published port"
+		steps = append(steps, open)
+	}
+	ref, _ := table.Rule(r.rule)
+	step.Policy, step.Rule, step.Source = ref.Policy, ref.Rule, x.scene.source(ref)
+	step.Why = x.why(a, key, r, ref)
+	switch {
+	case r.verdict == policy.Allow:
+		step.Verdict = api.VerdictAllowed
+	case r.passes:
+		step.Verdict = api.VerdictAudit
+		step.Why += "; it passes, for the container is in mode " + r.mode.String()
+	default:
+		step.Verdict = api.VerdictDenied
+	}
+	return append(steps, step), nil
+}
+
+// why is a sentence about a ruling: what the rules say, if they gave it.
+func (x *explainer) why(a *ask, key uint32, r ruling, ref policy.RuleRef) string {
+	if r.unasked {
+		return "no policy is asked about such messages"
+	}
+	said := policy.Explain(x.scene.policies, a.place.subject, x.scene.universe, a.question(key))
+	switch {
+	case said.Verdict == r.verdict && said.Rule == ref:
+		return said.Why
+	case ref != (policy.RuleRef{}):
+		return ref.String()
+	case r.reason != abi.DropNone:
+		return r.reason.String()
+	}
+	return "no rule is about it"
+}
+
+// question is the ask for the rules.
+func (a *ask) question(key uint32) policy.Question {
+	return policy.Question{
+		Direction: a.look.Direction, Peer: a.look.Peer, Addr: a.look.Addr, Protocol: uint8(key >> 16), Port: uint16(key),
+		Published: a.hostPort,
+	}
+}
+
+func verdictName(v policy.Verdict) string {
+	if v == policy.Allow {
+		return api.VerdictAllowed
+	}
+	return api.VerdictDenied
 }

@@ -11,29 +11,21 @@ import (
 
 // flip finds the smallest change that gives a path the other answer: of a denied one, all that denies must go; an
 // allowed one is denied where it ends.
-func (x *explainer) flip(w way, path api.ExplainedPath, asked uint32) []api.Remedy {
-	var changes []api.Remedy
-	for i := len(w.asks) - 1; i >= 0; i-- {
-		a := w.asks[i]
-		if a.step == api.StepPublish || a.place.closed {
-			continue
+func (x *explainer) flip(w way, verdict string, denying []bool, key uint32) []api.Remedy {
+	if verdict == api.VerdictAllowed {
+		last := w.asks[len(w.asks)-1]
+		if last.place.closed {
+			return nil
 		}
-		denied := path.Steps[i].Verdict != api.VerdictAllowed ||
-			i > 0 && w.asks[i-1].step == api.StepPublish && path.Steps[i-1].Verdict != api.VerdictAllowed
-		switch {
-		case path.Verdict == api.VerdictAllowed:
-			return append(changes, x.remedy(a, asked, policy.Deny))
-		case denied:
-			changes = append(changes, x.remedy(a, asked, policy.Allow))
+		return []api.Remedy{x.scene.remedy(last, key, policy.Deny)}
+	}
+	var changes []api.Remedy
+	for i, a := range w.asks {
+		if denying[i] && !a.place.closed {
+			changes = append(changes, x.scene.remedy(a, key, policy.Allow))
 		}
 	}
-	slices.Reverse(changes)
 	return changes
-}
-
-// remedy is the change after which a question has the answer that is wanted.
-func (x *explainer) remedy(a ask, asked uint32, want policy.Verdict) api.Remedy {
-	return x.scene.remedy(a, a.key(asked), want)
 }
 
 // remedy tries changes in a scene in which the ends have their names, as they will if the change mentions them.

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -126,6 +127,15 @@ func (r *regeneration) fail(err error) {
 	r.failure = err
 }
 
+// settle waits until no packet is in a replaced program any more. Where a replacement failed there is nothing to promise:
+// what failed is the answer then.
+func (m *Manager) settle(results []api.Regeneration) error {
+	if slices.ContainsFunc(results, func(r api.Regeneration) bool { return r.Error != "" }) {
+		return nil
+	}
+	return m.Programs.Settle()
+}
+
 // Wait returns when every program was made after the changes up to a generation, with the results of the pass that
 // served it.
 func (m *Manager) Wait(ctx context.Context, generation uint64) ([]api.Regeneration, error) {
@@ -139,12 +149,12 @@ func (m *Manager) Wait(ctx context.Context, generation uint64) ([]api.Regenerati
 		for _, p := range r.passes {
 			if p.from < generation && generation <= p.to {
 				r.state.Unlock()
-				return p.results, m.Programs.Settle()
+				return p.results, m.settle(p.results)
 			}
 		}
 		r.state.Unlock()
 		if applied >= generation {
-			return nil, m.Programs.Settle()
+			return nil, m.settle(nil)
 		}
 		m.requestRegeneration()
 		select {

@@ -95,9 +95,9 @@ func (x *explainer) pair(f, t *place) way {
 func (x *explainer) pairAsks(f, t *place, src, dst netip.Addr) []ask {
 	class := classOf(f, t)
 	return []ask{
-		{place: f, step: api.Egress, other: t.name(f), own: src, peerAddr: dst,
+		{place: f, other: t.name(f), own: src, peerAddr: dst,
 			look: policy.Look{Direction: policy.Egress, Table: f.tables.Egress, Peer: t.identity, Class: class}},
-		{place: t, step: api.Ingress, other: f.name(t), own: dst, peerAddr: src,
+		{place: t, other: f.name(t), own: dst, peerAddr: src,
 			look: policy.Look{Direction: policy.Ingress, Table: t.tables.Ingress, Peer: f.identity, Class: class}},
 	}
 }
@@ -140,19 +140,14 @@ func (x *explainer) toHost() ([]way, error) {
 		seen[f.alike()] = true
 		behind := x.behind()
 		for _, b := range behind {
-			if b.place == f || !sameFamily(f, b.published.Frontend.Addr) {
+			if !sameFamily(f, b.published.Frontend.Addr) {
 				continue
 			}
 			src, dst := addresses(f, b.place, b.published.Backend.Addr)
 			w := way{source: f.party(), destination: b.place.party()}
 			w.source.Addr, w.destination.Addr = src, dst
-			asks := x.pairAsks(f, b.place, src, dst)
-			w.asks = []ask{asks[0], b.publishAsk(asks[1]), asks[1]}
-			for i := range w.asks {
-				w.asks[i].port, w.asks[i].hostPort = b.published.Backend.Port, 0
-			}
-			w.asks[1].hostPort, w.asks[2].hostPort = b.published.Frontend.Port, b.published.Frontend.Port
-			w.keys = b.keys()
+			w.asks, w.keys = x.pairAsks(f, b.place, src, dst), b.keys()
+			w.asks[1].hostPort = b.published.Frontend.Port
 			ways = append(ways, w)
 		}
 		if len(behind) > 0 {
@@ -161,7 +156,7 @@ func (x *explainer) toHost() ([]way, error) {
 		addr, own := x.hostAddress(f)
 		w := way{source: f.party(), destination: api.Party{Entity: api.EntityHost, Identity: uint32(identity.Host), Addr: addr}}
 		w.source.Addr = own
-		w.asks = []ask{{place: f, step: api.Egress, other: hostEnd, own: own, peerAddr: addr,
+		w.asks = []ask{{place: f, other: hostEnd, own: own, peerAddr: addr,
 			look: policy.Look{Direction: policy.Egress, Table: f.tables.Egress, Peer: identity.Host, Class: policy.ClassHost}}}
 		ways = append(ways, w)
 	}
@@ -199,7 +194,7 @@ func (x *explainer) fromHost() []way {
 		addr, own := x.hostAddress(t)
 		w := way{source: api.Party{Entity: api.EntityHost, Identity: uint32(identity.Host), Addr: addr}, destination: t.party()}
 		w.destination.Addr = own
-		w.asks = []ask{{place: t, step: api.Ingress, other: hostEnd, own: own, peerAddr: addr,
+		w.asks = []ask{{place: t, other: hostEnd, own: own, peerAddr: addr,
 			look: policy.Look{Direction: policy.Ingress, Table: t.tables.Ingress, Peer: identity.Host, Class: policy.ClassHost}}}
 		ways = append(ways, w)
 	}
@@ -275,7 +270,7 @@ func (x *explainer) toWorld() []way {
 		for _, part := range x.parts(x.to, f, netip.Addr{}, f.tables.Egress) {
 			w := way{source: f.party(), destination: x.worldParty(part)}
 			w.source.Addr = ofFamily(f, part.Sample)
-			w.asks = []ask{{place: f, step: api.Egress, other: x.worldName(x.to, part), own: w.source.Addr, peerAddr: part.Sample,
+			w.asks = []ask{{place: f, other: x.worldName(x.to, part), own: w.source.Addr, peerAddr: part.Sample,
 				look: policy.Look{Direction: policy.Egress, Table: f.tables.Egress, Peer: identity.World, Class: policy.ClassWorld, Addr: part.Sample}}}
 			ways = append(ways, w)
 		}
@@ -367,14 +362,6 @@ func (b backend) keys() policy.KeySpan {
 	return policy.KeySpan{From: key, To: key}
 }
 
-// publishAsk is the question of the published port, before that of ingress.
-func (b backend) publishAsk(ingress ask) ask {
-	a := ingress
-	a.step, a.hostPort = api.StepPublish, b.published.Frontend.Port
-	a.look.Table = b.place.tables.Publish
-	return a
-}
-
 // fromOutside finds the ways from the world, or from the host's own processes, to a published port.
 func (x *explainer) fromOutside(who identity.ID) ([]way, error) {
 	behind := x.behind()
@@ -400,7 +387,7 @@ func (x *explainer) fromOutside(who identity.ID) ([]way, error) {
 			}
 		}
 		w.keys = b.keys()
-		w.asks = []ask{{place: t, step: api.Ingress, other: hostEnd, port: b.published.Backend.Port, own: w.destination.Addr, peerAddr: w.source.Addr,
+		w.asks = []ask{{place: t, other: hostEnd, own: w.destination.Addr, peerAddr: w.source.Addr,
 			look: policy.Look{Direction: policy.Ingress, Table: t.tables.Ingress, Peer: identity.Host, Class: policy.ClassHost}}}
 		ways = append(ways, w)
 	}
@@ -422,13 +409,13 @@ func (x *explainer) worldBehind(b backend) []way {
 func (x *explainer) worldWay(t *place, part policy.WorldPart, b *backend) way {
 	w := way{source: x.worldParty(part), destination: t.party()}
 	w.destination.Addr = ofFamily(t, part.Sample)
-	ingress := ask{place: t, step: api.Ingress, other: x.worldName(x.from, part), own: w.destination.Addr, peerAddr: part.Sample,
+	ingress := ask{place: t, other: x.worldName(x.from, part), own: w.destination.Addr, peerAddr: part.Sample,
 		look: policy.Look{Direction: policy.Ingress, Table: t.tables.Ingress, Peer: identity.World, Class: policy.ClassWorld, Addr: part.Sample}}
 	if b == nil {
 		w.asks = []ask{ingress}
 		return w
 	}
-	ingress.port, ingress.hostPort = b.published.Backend.Port, b.published.Frontend.Port
-	w.asks, w.keys = []ask{b.publishAsk(ingress), ingress}, b.keys()
+	ingress.hostPort = b.published.Frontend.Port
+	w.asks, w.keys = []ask{ingress}, b.keys()
 	return w
 }

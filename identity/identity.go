@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"fmt"
 	"strconv"
 )
 
@@ -42,18 +41,4 @@ func (id ID) String() string {
 		return name
 	}
 	return strconv.FormatUint(uint64(id), 10)
-}
-
-// ParseID reads what String writes: the name of a reserved identity, or a number.
-func ParseID(s string) (ID, error) {
-	for id, name := range reservedNames {
-		if s == name {
-			return id, nil
-		}
-	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || ID(n) > Last {
-		return Unknown, fmt.Errorf("parse identity %q: not a number up to %d, nor host, world, init or unknown", s, Last)
-	}
-	return ID(n), nil
 }

@@ -198,15 +198,9 @@ func TestApply(t *testing.T) {
 }
 
 func TestID(t *testing.T) {
-	for s, want := range map[string]ID{"host": Host, "world": World, "init": Init, "unknown": Unknown, "256": 256, "16777215": Last} {
-		got, err := ParseID(s)
-		if err != nil || got != want || got.String() != s {
-			t.Errorf("%s: got %d (%s), %v", s, got, got, err)
-		}
-	}
-	for _, bad := range []string{"", "-1", "16777216", "4294967296", "World", "1x"} {
-		if id, err := ParseID(bad); err == nil {
-			t.Errorf("%q: accepted as %d", bad, id)
+	for id, want := range map[ID]string{Host: "host", World: "world", Init: "init", Unknown: "unknown", First: "256", Last: "16777215"} {
+		if got := id.String(); got != want {
+			t.Errorf("identity %d reads %q, want %q", uint32(id), got, want)
 		}
 	}
 	if !Init.Reserved() || First.Reserved() {

@@ -46,7 +46,11 @@ func randomKills(s *scene, ts *testscript.TestScript, args []string) error {
 			kill = s.killEngine
 		}
 		delay := time.Duration(random.Int64N(int64(whole)))
-		if err := s.comeAndGo(fmt.Sprintf("kill-%d", round), args[0], delay, kill); err != nil {
+		err := s.comeAndGo(fmt.Sprintf("kill-%d", round), args[0], delay, kill)
+		if err == nil && engine {
+			err = s.networkAgain()
+		}
+		if err != nil {
 			return fmt.Errorf("kill %d after %v: %w", round, delay, err)
 		}
 	}
@@ -65,6 +69,20 @@ func (s *scene) killBoth() error {
 	return errors.Join(s.host.StopDocker(syscall.SIGKILL), s.killDaemon(), s.host.StartDocker(s.docker...))
 }
 
+// comingSubnet is that of the network that comes and goes.
+const comingSubnet = "10.91.0.0/24"
+
+// networkAgain makes a network of the subnet of one whose creation may have been broken off: that must succeed at once.
+func (s *scene) networkAgain() error {
+	ctx, cancel := withTimeout()
+	defer cancel()
+	_, err := s.host.Output(ctx, "docker", "network", "create", "-d", "sluice", "--ipam-driver", "sluice", "--subnet", comingSubnet, "again")
+	if err == nil {
+		_, err = s.host.Output(ctx, "docker", "network", "rm", "again")
+	}
+	return err
+}
+
 // comeAndGo lets a container come and go on two networks, of which one comes and goes with it, and calls kill after
 // delay. That Docker's commands fail then is to be expected; that Docker cannot remove what they left is not, and
 // whether anything else is left is seen at the script's end.
@@ -72,7 +90,7 @@ func (s *scene) comeAndGo(name, network string, delay time.Duration, kill func()
 	ctx, cancel := withTimeout()
 	defer cancel()
 	const life = `
-		docker network create -d sluice --ipam-driver sluice --ipv6 $0
+		docker network create -d sluice --ipam-driver sluice --ipv6 --subnet ` + comingSubnet + ` $0
 		docker run -d --name $0 --network $1 -p 80 probe
 		docker network connect $0 $0
 		docker network disconnect -f $1 $0

@@ -99,6 +99,14 @@ func (p *pool) give(s *scene, failed bool) error {
 
 // tidy removes what scripts may leave, and fails if then anything is left that was not there at the start.
 func (s *scene) tidy() error {
+	if err := s.remove(); err != nil {
+		return err
+	}
+	return s.same(s.clean, settleTime)
+}
+
+// remove removes all containers, networks of their own, volumes and policies.
+func (s *scene) remove() error {
 	ctx, cancel := withTimeout()
 	defer cancel()
 	const remove = `
@@ -109,7 +117,7 @@ func (s *scene) tidy() error {
 	if out, err := s.host.Output(ctx, "sh", "-ec", remove); err != nil {
 		return fmt.Errorf("tidy: %w\n%s", err, out)
 	}
-	return s.same(s.clean, settleTime)
+	return nil
 }
 
 // same waits until the host is as it was.

@@ -35,6 +35,8 @@ type HostPrefixes interface {
 type Options struct {
 	Store Store
 	Host  HostPrefixes
+	// Networks are Docker's; nil: what an engine that was killed asked for stays taken until Reclaim.
+	Networks Networks
 	// Blocks are where automatic IPv4 subnets are cut from, in this order; nil: DefaultBlocks.
 	Blocks []pool.Block
 	// ResolvConf are the files whose nameservers automatic subnets avoid; nil: DefaultResolvConf.

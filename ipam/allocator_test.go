@@ -1,14 +1,10 @@
 package ipam
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,135 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-net/sluice/ipam/pool"
-	"github.com/sluice-net/sluice/store"
 )
-
-// memory is a store whose writes can be made to fail.
-type memory struct {
-	mu     sync.Mutex
-	values map[string][]byte
-	broken error
-}
-
-func (m *memory) List(_ context.Context, prefix string) ([]store.Entry, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []store.Entry
-	for k, v := range m.values {
-		if strings.HasPrefix(k, prefix) {
-			all = append(all, store.Entry{Key: k, Value: v})
-		}
-	}
-	slices.SortFunc(all, func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) })
-	return all, nil
-}
-
-func (m *memory) Apply(_ context.Context, ops ...store.Op) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := store.Check(ops); err != nil {
-		return err
-	}
-	if m.broken != nil {
-		return m.broken
-	}
-	for _, op := range ops {
-		if delete(m.values, op.Key); !op.Delete {
-			m.values[op.Key] = op.Value
-		}
-	}
-	return nil
-}
-
-// host is a host with fixed routes.
-type host struct {
-	prefixes []netip.Prefix
-	err      error
-}
-
-func (h *host) Prefixes() ([]netip.Prefix, error) { return h.prefixes, h.err }
-
-// fixture is an allocator with what surrounds it.
-type fixture struct {
-	*Allocator
-	t     *testing.T
-	store *memory
-	host  *host
-	now   time.Time
-	conf  string
-}
-
-func newFixture(t *testing.T, blocks ...string) *fixture {
-	t.Helper()
-	f := &fixture{
-		t: t, store: &memory{values: map[string][]byte{}}, host: &host{},
-		now:  time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		conf: filepath.Join(t.TempDir(), "resolv.conf"),
-	}
-	var parsed []pool.Block
-	for _, s := range blocks {
-		b, err := pool.ParseBlock(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed = append(parsed, b)
-	}
-	f.Allocator = &Allocator{Options: Options{Blocks: parsed}}
-	f.restart()
-	return f
-}
-
-// restart is what a new daemon sees.
-func (f *fixture) restart() {
-	f.t.Helper()
-	a, err := New(f.t.Context(), Options{
-		Store: f.store, Host: f.host, Blocks: f.Blocks, ResolvConf: []string{f.conf, f.conf + ".missing"},
-		Now: func() time.Time { return f.now },
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.Allocator = a
-}
-
-func (f *fixture) pool(subnet, choice string) Pool {
-	f.t.Helper()
-	p, err := f.request(subnet, choice)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return p
-}
-
-func (f *fixture) request(subnet, choice string) (Pool, error) {
-	r := PoolRequest{}
-	if subnet != "" {
-		r.Subnet = netip.MustParsePrefix(subnet)
-		r.IPv6 = r.Subnet.Addr().Is6()
-	}
-	if choice != "" {
-		r.Range = netip.MustParsePrefix(choice)
-	}
-	return f.RequestPool(f.t.Context(), r)
-}
-
-func (f *fixture) lease(poolID, addr string) string {
-	f.t.Helper()
-	got, err := f.try(poolID, addr)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return got
-}
-
-func (f *fixture) try(poolID, addr string) (string, error) {
-	r := AddressRequest{PoolID: poolID}
-	if addr != "" {
-		r.Address = netip.MustParseAddr(addr)
-	}
-	p, err := f.RequestAddress(f.t.Context(), r)
-	return p.String(), err
-}
 
 func TestExplicitPool(t *testing.T) {
 	f := newFixture(t)
@@ -444,87 +312,6 @@ func TestConcurrentRequestsGetDistinctAddresses(t *testing.T) {
 		})
 	}
 	group.Wait()
-}
-
-// Random requests with restarts and failing writes in between: no address is ever given twice, no pools overlap.
-func TestAllocatorAgainstModel(t *testing.T) {
-	f := newFixture(t, "172.30.0.0/24:28", "172.30.1.0/24:28")
-	random := rand.New(rand.NewPCG(9, 10))
-	given := map[netip.Addr]string{} // address → pool
-	pools := map[string]netip.Prefix{}
-	for step := range 4000 {
-		f.store.broken = nil
-		if random.IntN(10) == 0 {
-			f.store.broken = errors.New("disk full")
-		}
-		var id string
-		for candidate := range pools {
-			id = candidate
-			break
-		}
-		switch random.IntN(12) {
-		case 0:
-			f.store.broken = nil
-			f.restart()
-		case 1, 2:
-			p, err := f.RequestPool(t.Context(), PoolRequest{})
-			if err != nil {
-				break
-			}
-			for other := range pools {
-				if pools[other].Overlaps(p.Subnet) {
-					t.Fatalf("step %d: %s overlaps %s", step, p.Subnet, pools[other])
-				}
-			}
-			pools[p.ID] = p.Subnet
-		case 3:
-			if id == "" || f.ReleasePool(t.Context(), id) != nil {
-				break
-			}
-			delete(pools, id)
-			for a, owner := range given {
-				if owner == id {
-					delete(given, a)
-				}
-			}
-		case 4, 5, 6:
-			for a, owner := range given {
-				if f.ReleaseAddress(t.Context(), owner, a) == nil {
-					delete(given, a)
-				}
-				break
-			}
-		default:
-			if id == "" {
-				break
-			}
-			var want netip.Addr
-			if random.IntN(3) == 0 {
-				want = pools[id].Addr()
-				for range random.IntN(16) {
-					want = want.Next()
-				}
-			}
-			got, err := f.RequestAddress(t.Context(), AddressRequest{PoolID: id, Address: want})
-			if err != nil {
-				break
-			}
-			if _, twice := given[got.Addr()]; twice || !pools[id].Contains(got.Addr()) || want.IsValid() && got.Addr() != want {
-				t.Fatalf("step %d: %s was given of %s (wanted %v, twice %v)", step, got, id, want, twice)
-			}
-			given[got.Addr()] = id
-		}
-		if leases := f.Leases(); len(leases) != len(given) {
-			t.Fatalf("step %d: %d leases, want %d", step, len(leases), len(given))
-		}
-	}
-	f.store.broken = nil
-	f.restart()
-	for _, l := range f.Leases() {
-		if given[l.Addr] != l.Pool {
-			t.Errorf("lease %+v, the model says %q", l, given[l.Addr])
-		}
-	}
 }
 
 func TestNewRefusesBadInput(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-net/sluice/internal/peer"
 	"github.com/sluice-net/sluice/ipam/pool"
 	"github.com/sluice-net/sluice/store"
 )
@@ -26,6 +27,7 @@ type Pool struct {
 	Range     netip.Prefix `json:"range,omitzero"` // where addresses are chosen; invalid: the whole subnet
 	Automatic bool         `json:"automatic,omitempty"`
 	Since     time.Time    `json:"since"`
+	By        peer.Process `json:"by,omitempty"`  // the engine that asked for it
 	Last      netip.Addr   `json:"last,omitzero"` // the address that was chosen last
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/sluice-net/sluice/internal/peer"
 	"github.com/sluice-net/sluice/ipam/pool"
 )
 
@@ -39,6 +40,11 @@ type AddressRequest struct {
 
 // RequestPool gives a network the wanted subnet, or one of its own that nothing on the host uses.
 func (a *Allocator) RequestPool(ctx context.Context, r PoolRequest) (Pool, error) {
+	if r.Subnet.IsValid() {
+		if err := a.dropAbandoned(ctx, r.Subnet); err != nil {
+			return Pool{}, fmt.Errorf("request pool: %w", err)
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	subnet, err := r.Subnet, error(nil)
@@ -52,7 +58,7 @@ func (a *Allocator) RequestPool(ctx context.Context, r PoolRequest) (Pool, error
 	}
 	subnet = subnet.Masked()
 	p := Pool{
-		ID: poolID(subnet), Subnet: subnet, Automatic: !r.Subnet.IsValid(), Since: a.Now().UTC(),
+		ID: poolID(subnet), Subnet: subnet, Automatic: !r.Subnet.IsValid(), Since: a.Now().UTC(), By: peer.From(ctx),
 	}
 	if r.Range.IsValid() {
 		p.Range = r.Range.Masked()

@@ -92,7 +92,7 @@ func judge(out *api.Event, e abi.Event) {
 	if e.Type == abi.EventVerdict || e.Type == abi.EventLearn || slices.Contains(byPolicy, reason) {
 		out.Direction = sides[e.Side]
 	}
-	if out.Direction == api.Publish {
+	if out.Direction == api.Publish || out.Direction == api.Ingress {
 		out.HostPort = e.Frontend.Host()
 	}
 }

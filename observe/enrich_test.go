@@ -110,6 +110,9 @@ func TestEnrich(t *testing.T) {
 			expect(func(e *api.Event) {
 				e.Reason, e.Direction, e.HostPort, e.Rule = "publish denied", api.Publish, 8080, "publish[2]"
 			})},
+		{"ingress of a published port",
+			with(func(e *abi.Event) { e.Side, e.Frontend = abi.PolicyIngress, abi.ToBE16(8080) }),
+			expect(func(e *api.Event) { e.Direction, e.HostPort, e.Rule = api.Ingress, 8080, "ingress[1]" })},
 		{"audit", with(func(e *abi.Event) { e.Type = abi.EventAudit }),
 			expect(func(e *api.Event) { e.Type, e.Verdict = api.EventAudit, api.VerdictAudit })},
 		{"learnt, and allowed", with(func(e *abi.Event) { e.Type, e.Reason = abi.EventLearn, 0 }),

@@ -56,8 +56,9 @@ type flattener struct {
 	subject   *Subject
 	universe  *Universe
 
-	refs    []RuleRef // rule n is refs[n-1]
-	firm    int       // rules from 1 to firm are about peers, the rest says what holds where none is
+	refs    []RuleRef    // rule n is refs[n-1]
+	denies  map[int]bool // rules that are an administrator's denies
+	firm    int          // rules from 1 to firm are about peers, the rest says what holds where none is
 	base    [Classes]cell
 	classes [Classes]layers
 	peers   map[int]*layers // by index in the universe
@@ -76,7 +77,7 @@ type rangeSpans struct {
 }
 
 func newFlattener(d Direction, subject *Subject, u *Universe) *flattener {
-	return &flattener{direction: d, subject: subject, universe: u, peers: map[int]*layers{}, profiles: map[string]cells{}, interned: map[string]cells{}}
+	return &flattener{direction: d, subject: subject, universe: u, denies: map[int]bool{}, peers: map[int]*layers{}, profiles: map[string]cells{}, interned: map[string]cells{}}
 }
 
 // ref enters a rule's name and returns its number.
@@ -111,6 +112,7 @@ func (f *flattener) add(c *compiledClause) {
 	for i := range c.atoms {
 		a := &c.atoms[i]
 		rule := f.ref(a.ref)
+		f.denies[rule] = c.rank == rankDeny
 		spans := numbered(a.spans, rule)
 		named := a.named
 		if f.direction == Ingress { // named ports are the subject's own
@@ -297,8 +299,8 @@ func (f *flattener) table() *Table {
 		b.need(r.profile)
 	}
 
-	rules, base := b.rules(f.firm)
-	t := &Table{Rules: rules, Base: base}
+	rules, denies, base := b.rules(f.denies, f.firm)
+	t := &Table{Rules: rules, Denies: denies, Base: base}
 	for class := range defaults {
 		t.Defaults[class] = b.profile(defaults[class])
 	}

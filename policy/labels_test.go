@@ -253,10 +253,10 @@ policies:
 		labels string
 		want   Settings
 	}{
-		{"", Settings{Audit, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
-		{"app=x", Settings{Audit, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
-		{"app=web", Settings{Enforce, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
-		{"sluice.mode=learn; sluice.rate.egress=5gbit", Settings{Learn, Rate{BitsPerSecond: 5e9}, Rate{BitsPerSecond: 1e9}}},
+		{"", Settings{Audit, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
+		{"app=x", Settings{Audit, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
+		{"app=web", Settings{Enforce, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
+		{"sluice.mode=learn; sluice.rate.egress=5gbit", Settings{Learn, true, Rate{BitsPerSecond: 5e9}, Rate{BitsPerSecond: 1e9}}},
 	} {
 		if got, err := set.Settings(shop(tt.labels)); err != nil || got != tt.want {
 			t.Errorf("%s: got %+v, %v", tt.labels, got, err)

@@ -31,7 +31,7 @@ const (
 
 // LearnedLabels makes the labels that allow what was seen and nothing more, but for what is put together: many addresses become
 // their networks, @lan or @internet, many ports a range. A direction in which nothing was seen is closed. With publish,
-// connections by published ports are in the list of the port too.
+// connections by published ports are in lists of these ports, else in that of ingress.
 func LearnedLabels(seen []Seen, universe *Universe, publish bool) identity.Labels {
 	l := learner{universe: universe, publish: publish, byPort: map[learnt][]netip.Addr{}, items: map[string]map[string]map[uint8][]uint16{}}
 	for _, s := range seen {
@@ -71,8 +71,9 @@ type learner struct {
 }
 
 func (l *learner) see(s Seen) {
-	if s.Published != 0 && l.publish { // besides ingress, which is asked too
+	if s.Published != 0 && l.publish { // a list of the port opens closed ingress by that way alone
 		l.seeBy("sluice.publish."+strconv.Itoa(int(s.Published)), Seen{Peer: s.Peer, Addr: s.Addr, Protocol: s.Protocol})
+		return
 	}
 	l.seeBy("sluice."+s.Direction.String(), s)
 }

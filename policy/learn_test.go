@@ -40,7 +40,7 @@ func TestLearn(t *testing.T) {
 		{"all over the LAN", world(Ingress, ProtocolTCP, 80, "192.168.1.1", "192.168.2.2", "192.168.3.3", "10.0.0.4", "fd00::1"),
 			identity.Labels{"sluice.egress": "@none", "sluice.ingress": "@lan:80"}},
 		{"published", []Seen{{Direction: Ingress, Published: 8080, Addr: netip.MustParseAddr("192.168.1.7"), Protocol: ProtocolTCP, Port: 80}},
-			identity.Labels{"sluice.egress": "@none", "sluice.ingress": "192.168.1.7:80", "sluice.publish.8080": "192.168.1.7"}},
+			identity.Labels{"sluice.egress": "@none", "sluice.ingress": "@none", "sluice.publish.8080": "192.168.1.7"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := LearnedLabels(tt.seen, NewUniverse(), true)

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,6 +70,30 @@ func TestPrecedence(t *testing.T) {
 		if got, by := w.judge(t, ask{direction, "192.0.2.7", "tcp 81"}); got != want {
 			t.Errorf("%06b: the port beside: got %s by %q, want %s", bits, got, by, want)
 		}
+	}
+}
+
+// TestDeniesFirst: the rules that a label's mode does not suspend are an administrator's denies, and they alone.
+func TestDeniesFirst(t *testing.T) {
+	w := labelWorld(t, "sluice.ingress=web:80, @lan:53/udp; sluice.ingress.deny=192.0.2.7; sluice.mode=audit",
+		document("admin", "endpointSelector: {}\ningress: [{fromCIDR: [198.51.100.0/24]}]\ningressDeny: [{fromCIDR: [203.0.113.0/24]}]"),
+		document("more", "endpointSelector: {}\ningressDeny: [{fromEndpoints: [{matchLabels: {app: job}}]}]"),
+		document("unused", "endpointSelector: {matchLabels: {app: nobody}}\ningressDeny: [{fromEntities: [all]}]"))
+	tables, err := Resolve(w.set, w.subject, w.universe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var denies []string
+	for n, r := range tables.Ingress.Rules {
+		if n < int(tables.Ingress.Denies) {
+			denies = append(denies, r.String())
+		}
+	}
+	if want := []string{"admin: ingressDeny[0]", "more: ingressDeny[0]"}; !slices.Equal(denies, want) {
+		t.Errorf("denies %q, want %q of %q", denies, want, tables.Ingress.Rules)
+	}
+	if tables.Egress != nil && tables.Egress.Denies != 0 {
+		t.Errorf("egress has %d denies", tables.Egress.Denies)
 	}
 }
 

@@ -56,6 +56,8 @@ func (p Preset) String() string { return presetNames[p] }
 // Settings are what applies to a container beside its tables.
 type Settings struct {
 	Enforcement Enforcement
+	// KeepDenies: the enforcement is the container's own label's, which does not suspend an administrator's denies.
+	KeepDenies  bool
 	EgressRate  Rate // of what the container sends
 	IngressRate Rate // of what it receives
 }
@@ -76,7 +78,7 @@ func (s *Set) Settings(l identity.Labels) (Settings, error) {
 	rates := [directions]Rate{slowest(Egress, rules), slowest(Ingress, rules)}
 	if own != nil {
 		if own.rule.Enforcement != nil {
-			result.Enforcement = *own.rule.Enforcement
+			result.Enforcement, result.KeepDenies = *own.rule.Enforcement, true
 		}
 		for d, r := range own.rule.Rates {
 			if r.BitsPerSecond != 0 {

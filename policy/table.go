@@ -64,6 +64,9 @@ type Table struct {
 	CIDRs []RangeProfile
 	// Rules names the rules that verdicts refer to: verdict.Rule n is Rules[n-1]. Every one is referred to.
 	Rules []RuleRef
+	// Denies is how many of Rules, the first ones, are an administrator's denies: a container's own label sluice.mode does
+	// not suspend them.
+	Denies uint16
 	// Base is the first of Rules that says what holds where no rule is about the peer: rule numbers from Base on, and 0,
 	// are not Explicit.
 	Base uint16
@@ -257,6 +260,7 @@ func (t *Table) Hash() string {
 		profile(r.Profile)
 	}
 	buf = binary.AppendUvarint(buf, uint64(t.Base))
+	buf = binary.AppendUvarint(buf, uint64(t.Denies))
 	for _, r := range t.Rules {
 		buf = binary.AppendUvarint(buf, uint64(len(r.Policy)))
 		buf = append(buf, r.Policy...)
@@ -275,6 +279,9 @@ var ErrBadTable = errors.New("invalid policy table")
 func (t *Table) Validate() error {
 	if t == nil {
 		return nil
+	}
+	if int(t.Denies) > len(t.Rules) || t.Base != 0 && t.Denies >= t.Base {
+		return fmt.Errorf("check rules: %w: %d denies of %d rules, those from %d on are about no peer", ErrBadTable, t.Denies, len(t.Rules), t.Base)
 	}
 	for class, p := range t.Defaults {
 		if err := t.validateProfile(p); err != nil {
@@ -346,20 +353,29 @@ func (b *builder) need(p cells) {
 	}
 }
 
-// rules numbers what was needed, in order of precedence, and returns the number of the first rule beyond firm; call it
-// once, between need and profile.
-func (b *builder) rules(firm int) (list []RuleRef, base uint16) {
-	slices.Sort(b.used)
+// rules numbers what was needed, first the administrator's denies, else in order of precedence, and says how many denies
+// there are and which number is the first beyond firm; call it once, between need and profile.
+func (b *builder) rules(denies map[int]bool, firm int) (list []RuleRef, denied, base uint16) {
+	slices.SortFunc(b.used, func(x, y int) int {
+		if denies[x] != denies[y] {
+			return map[bool]int{true: -1, false: 1}[denies[x]]
+		}
+		return x - y
+	})
 	list = make([]RuleRef, 0, len(b.used))
 	base = 1
 	for _, rule := range b.used {
 		list = append(list, b.refs[rule-1])
 		b.number[rule] = len(list)
+		n := uint16(min(len(list), math.MaxUint16-1)) // finish refuses more
+		if denies[rule] {
+			denied = n
+		}
 		if rule <= firm {
-			base = uint16(min(len(list), math.MaxUint16-1)) + 1
+			base = n + 1
 		}
 	}
-	return list, base
+	return list, denied, base
 }
 
 func (b *builder) profile(p cells) Profile {

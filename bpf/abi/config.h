@@ -30,6 +30,8 @@ volatile const __u8 FEATURE_SERVICES;   /* translate destinations that are front
 volatile const __u8 FEATURE_POLICY_EGRESS;  /* the stub policy_egress was replaced; off: everything leaves */
 volatile const __u8 FEATURE_POLICY_INGRESS; /* likewise; off: open within the network, to host and world */
 volatile const __u8 FEATURE_POLICY_PUBLISH; /* likewise; off: whoever may reach the container may by published ports */
+volatile const __u32 EGRESS_DENIES;      /* rules of egress from 1 to this hold under audit and learn, too; 0: none */
+volatile const __u32 INGRESS_DENIES;     /* likewise, of ingress */
 volatile const __u32 INGRESS_BASE;       /* rules of ingress from this number on, and 0, are about no peer; 0: all are */
 volatile const __u32 PUBLISH_BASE;       /* likewise, of published ports */
 volatile const __u8 ENFORCEMENT;            /* enum enforcement */

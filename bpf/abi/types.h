@@ -32,12 +32,13 @@ enum origin {
  * The question: cb[0] is origin | EXPLAIN_QUESTION | the published port by which the packet came << 16 (in host order, 0:
  * none); cb[1] and cb[2] as ever, cb[3] and cb[4] 0.
  * The answer: cb[0] is EXPLAIN_ANSWER | enum enforcement | enum policy_class of the peer << 16 | enum policy_side that was
- * asked last << 24; cb[1] the drop reason, as if the policy were enforced, or 0; cb[2] the rule of the container's egress or
- * ingress policy | that of the published port << 16; cb[3] the revision; cb[4] the identity of the peer. */
+ * decided << 24; EXPLAIN_PASSES too where a denying policy would be let through; cb[1] the drop reason, as if the policy
+ * were enforced, or 0; cb[2] the rule that decided; cb[3] the revision; cb[4] the identity of the peer. */
 enum explain {
 	EXPLAIN_QUESTION = 1 << 8,
 	EXPLAIN_ANSWER = 1 << 9,
 	EXPLAIN_MASK = EXPLAIN_QUESTION | EXPLAIN_ANSWER,
+	EXPLAIN_PASSES = 1 << 30,
 };
 
 /* The programs of shared.bpf.c: for packets that are rare, or for which it makes no difference whose they are. */

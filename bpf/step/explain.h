@@ -47,6 +47,8 @@ RARE int answer_question(struct __sk_buff *skb, struct packet *p, __u32 reason)
 	if (!p)
 		return TC_ACT_SHOT;
 	skb->cb[0] = EXPLAIN_ANSWER | ENFORCEMENT | peer_class(p) << 16 | (__u32)p->side << 24;
+	if (let_through(p))
+		skb->cb[0] |= EXPLAIN_PASSES;
 	skb->cb[1] = reason;
 	skb->cb[2] = p->rule;
 	skb->cb[3] = REVISION;

@@ -131,11 +131,19 @@ RARE int decide_published(struct packet *p)
 	return reason;
 }
 
+/* Whether a rule holds under audit and learn, too. */
+STEP int is_kept(const struct packet *p)
+{
+	__u32 denies = p->side == POLICY_EGRESS ? EGRESS_DENIES : p->side == POLICY_INGRESS ? INGRESS_DENIES : 0;
+
+	return p->rule && p->rule <= denies;
+}
+
 /* Whether the packet passes though a policy denied it. That containers of other networks need a rule holds without any
  * policy. */
 STEP int let_through(const struct packet *p)
 {
-	return ENFORCEMENT != ENFORCE && !(p->side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER);
+	return ENFORCEMENT != ENFORCE && !(p->side == POLICY_INGRESS && peer_class(p) == CLASS_OTHER) && !is_kept(p);
 }
 
 /* Decides, and notes what is to be told and remembered. POLICY_PUBLISH stands for ingress and published ports together. 0

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-net/sluice/api/server"
 	"github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/driver"
+	"github.com/sluice-net/sluice/internal/peer"
 	"github.com/sluice-net/sluice/ipam"
 )
 
@@ -99,6 +100,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		Handler: driver.New(driver.Options{
 			Networks: d.manager, Endpoints: d.manager, Ports: d.manager, IPAM: ipam.Driver{Allocator: d.ipam}, Log: d.log,
 		}),
+		ConnContext:       peer.Context,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 	}
 	control := server.New(d.backend(), server.Options{Log: d.log}).HTTP()

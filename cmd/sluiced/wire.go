@@ -119,8 +119,8 @@ func (d *daemon) wireStore(context.Context) (err error) {
 
 func (d *daemon) wireDatapath(context.Context) (err error) {
 	d.host = d.config.checkHost(datapath.HostOptions{
-		PinDir: d.config.pinDir, CgroupFallback: d.config.cgroupFallback(), Clsact: d.config.clsact,
-		Prefix: d.config.linkPrefix,
+		PinDir: d.config.pinDir, Cgroup: d.config.cgroup, CgroupFallback: d.config.cgroupFallback(),
+		Clsact: d.config.clsact, Prefix: d.config.linkPrefix,
 	})
 	if err := d.host.Err(); err != nil {
 		return fmt.Errorf("the host cannot run Sluice: %w", err)
@@ -166,11 +166,10 @@ func (d *daemon) wireLinks(ctx context.Context) (err error) {
 		return err
 	}
 	d.closing(func() error { d.uplinks.Close(); return nil })
-	cgroup := d.config.cgroup
-	if cgroup == "" {
-		cgroup = d.host.Cgroup
+	if err := datapath.AttachSockets(d.host.Cgroup, d.config.pinDir, d.loader); err != nil {
+		return err
 	}
-	if err := datapath.AttachSockets(cgroup, d.config.pinDir, d.loader); err != nil {
+	if err := d.loader.PaceSockets(d.host.Cgroup, d.config.pinDir); err != nil {
 		return err
 	}
 	if d.routes, err = link.Open(d.config.linkPrefix); err != nil {
@@ -189,7 +188,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.ipam, err = ipam.New(ctx, ipam.Options{Store: d.store, Host: d.routes, Blocks: blocks}); err != nil {
+	if d.ipam, err = ipam.New(ctx, ipam.Options{Store: d.store, Host: d.routes, Networks: d.docker, Blocks: blocks}); err != nil {
 		return err
 	}
 	publish, err := policy.ParsePublishDefault(d.config.publish)

@@ -36,6 +36,18 @@ until_ok() {
   done
 }
 
+# within SECONDS COMMAND...: run a command that waits for somebody else's answer, and say so if none comes.
+within() {
+  local status=0
+  timeout -k 1 "$@" || status=$?
+  [ $status != 124 ] && [ $status != 137 ] || echo "no answer within $1 s: ${*:2}" >&2
+  return $status
+}
+
+# Whether the daemon, and the engine, answer.
+daemon_answers() { timeout -k 1 10 sluice version >/dev/null 2>&1; }
+engine_answers() { timeout -k 1 10 docker version >/dev/null 2>&1; }
+
 # launch NAME COMMAND...: start a process of our own in the background. It writes its pid file itself before it begins,
 # so that however this script ends, make stop finds it.
 launch() {
@@ -43,21 +55,45 @@ launch() {
   shift
   # shellcheck disable=SC2016 # for the inner shell
   setsid sh -c 'echo $$ >"$0"; exec "$@"' "$run/$name.pid" "$@" </dev/null >>"$run/$name.log" 2>&1 &
+  launched=$!
 }
+
+# launched_answers SECONDS COMMAND...: wait until what was launched last answers, by this command, or has ended.
+launched_answers() {
+  local seconds=$1
+  shift
+  until_ok "$seconds" answers_or_ended "$@" && "$@"
+}
+answers_or_ended() { "$@" || gone "$launched"; }
 
 # ours NAME: the process of a pid file, if it still runs and is what it was.
 ours() {
   local pid
-  pid=$(cat "$run/$1.pid" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] && echo "$pid"
+  pid=$(cat "$run/$1.pid" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] && ! gone "$pid" && echo "$pid"
 }
 
-# end NAME: stop the process of a pid file and wait for its end.
+# end NAME [SECONDS]: stop the process of a pid file and wait for its end; it is killed after that time.
 end() {
   local pid
   pid=$(ours "$1") || return 0
-  kill "$pid"
-  until_ok 30 test ! -d "/proc/$pid" || { kill -9 "$pid"; until_ok 5 test ! -d "/proc/$pid"; }
+  kill "$pid" 2>/dev/null
+  until_ok "${2:-15}" gone "$pid" && return
+  echo "$1 (pid $pid) does not stop within ${2:-15} s: killing it" >&2
+  kill -9 "$pid" 2>/dev/null
+  until_ok 5 gone "$pid"
 }
+
+# end_containerd: stop the one that a dockerd of ours left, and with it its pid file, which would keep another from starting.
+end_containerd() {
+  local file=$run/exec/containerd/containerd.pid
+  [ -e "$file" ] || return 0
+  cp "$file" "$run/containerd.pid"
+  end containerd
+  rm -f "$file"
+}
+
+# gone PID: it ended, though its parent may not have noticed yet.
+gone() { ! grep -qE '^State:[[:space:]]+[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 
 # engine: the socket of the Docker engine that the command line speaks to.
 engine() { docker context inspect -f '{{.Endpoints.docker.Host}}' 2>/dev/null || echo "${DOCKER_HOST:-unix:///var/run/docker.sock}"; }
@@ -65,14 +101,15 @@ engine() { docker context inspect -f '{{.Endpoints.docker.Host}}' 2>/dev/null ||
 # start_daemon: start sluiced and wait until it answers.
 start_daemon() {
   launch sluiced sluiced --state-dir "$run/state" --docker "$(engine)"
-  until_ok 20 sluice status
+  launched_answers 20 daemon_answers
 }
 
 # start_engine: start dockerd and wait until it answers. It gets neither a bridge nor iptables rules of its own: Sluice
 # needs none, and nothing of them stays behind.
 start_engine() {
+  rm -f "$run/dockerd-own.pid" # with that of a killed one, which may still be listed, dockerd would not start
   # shellcheck disable=SC2086 # DEMO_DOCKERD: more options for it
   launch dockerd dockerd -H "$(engine)" --data-root "$run/docker" --exec-root "$run/exec" \
     --pidfile "$run/dockerd-own.pid" --bridge=none --iptables=false --ip6tables=false ${DEMO_DOCKERD:-}
-  until_ok 60 docker version
+  launched_answers 60 engine_answers
 }

@@ -10,7 +10,7 @@ mkdir -p "$run"
 
 step "1. The daemon and the engine"
 [[ $(engine) == unix://* ]] || fail "docker speaks to $(engine); Sluice works for the engine of its own host: unset DOCKER_HOST and DOCKER_CONTEXT"
-if sluice status >/dev/null 2>&1; then
+if daemon_answers; then
   note "sluiced answers already"
 else
   # The daemon comes first, as it does under systemd: an engine that starts finds its driver.
@@ -18,7 +18,7 @@ else
 $(tail -5 "$run/sluiced.log")"
   note "sluiced started (pid $(cat "$run/sluiced.pid"), log $logs/sluiced.log)"
 fi
-if docker version >/dev/null 2>&1; then
+if engine_answers; then
   note "a Docker engine answers already: $(docker version -f '{{.Server.Version}}')"
 else
   start_engine || fail "dockerd does not answer; the end of $logs/dockerd.log:

@@ -139,8 +139,17 @@ func (c *Client) Containers(ctx context.Context) ([]Container, error) {
 	return c.containers(ctx, nil)
 }
 
+// Subnets lists the subnets of the networks of all drivers.
+func (c *Client) Subnets(ctx context.Context) ([]netip.Prefix, error) {
+	return c.subnets(ctx, func(engineNetwork) bool { return true })
+}
+
 // ForeignSubnets lists the subnets of the networks of all other drivers: they may get their addresses from our IPAM.
 func (c *Client) ForeignSubnets(ctx context.Context) ([]netip.Prefix, error) {
+	return c.subnets(ctx, func(n engineNetwork) bool { return n.Driver != c.driver })
+}
+
+func (c *Client) subnets(ctx context.Context, wanted func(engineNetwork) bool) ([]netip.Prefix, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	listed, err := c.listNetworks(ctx, "")
@@ -149,7 +158,7 @@ func (c *Client) ForeignSubnets(ctx context.Context) ([]netip.Prefix, error) {
 	}
 	var all []netip.Prefix
 	for _, n := range listed {
-		if n.Driver != c.driver {
+		if wanted(n) {
 			all = append(all, n.subnets()...)
 		}
 	}

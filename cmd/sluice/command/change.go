@@ -37,12 +37,15 @@ func (a *app) printChange(format, what string, c api.Change, waited bool) error 
 	for _, p := range c.Policies {
 		a.printResult(p)
 	}
+	bad := len(failed(c.Regenerations))
+	regenerated := count(len(c.Regenerations)-bad, "endpoint") + " regenerated"
 	switch {
 	case !waited && len(c.Policies) == 0:
 		fmt.Fprintf(a.Out, "%s changed: revision %d\n", what, c.Revision)
+	case waited && bad > 0:
+		fmt.Fprintf(a.Out, "revision %d is not in effect everywhere: %s, %d not\n", c.Revision, regenerated, bad)
 	case waited:
-		fmt.Fprintf(a.Out, "revision %d is in effect, %s regenerated\n", c.Revision,
-			count(len(c.Regenerations)-len(failed(c.Regenerations)), "endpoint"))
+		fmt.Fprintf(a.Out, "revision %d is in effect, %s\n", c.Revision, regenerated)
 	}
 	return failures(c.Regenerations)
 }

@@ -76,7 +76,11 @@ func printExplanation(w io.Writer, e api.Explanation) {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintln(w, oneLine(fmt.Sprintf("%s -> %s %s: %s", partyName(p.Source), partyName(p.Destination), p.Ports, strings.ToUpper(p.Verdict))))
+		by := ""
+		if p.Published != 0 {
+			by = fmt.Sprintf(" by port %d of the host", p.Published)
+		}
+		fmt.Fprintln(w, oneLine(fmt.Sprintf("%s -> %s %s%s: %s", partyName(p.Source), partyName(p.Destination), p.Ports, by, strings.ToUpper(p.Verdict))))
 		tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 		for _, s := range p.Steps {
 			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\n", s.Step, oneLine(stepPlace(s)), s.Verdict, oneLine(stepWhy(s)))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -117,20 +118,26 @@ func (e *echoes) parse(m []byte) (kind byte, id, sequence uint16) {
 	return m[0], binary.BigEndian.Uint16(inner[4:]), binary.BigEndian.Uint16(inner[6:])
 }
 
+// echoTo reads the arguments of a command that sends echoes, and opens what sends them.
+func echoTo(f *flag.FlagSet, args []string) (netip.Addr, *echoes, error) {
+	args, err := parse(f, args, 1)
+	if err != nil {
+		return netip.Addr{}, nil, err
+	}
+	to, err := address(args[0])
+	if err != nil {
+		return netip.Addr{}, nil, err
+	}
+	e, err := openEchoes(to)
+	return to, e, err
+}
+
 func ping(args []string, out io.Writer) error {
 	f := flags("ping")
 	limit := f.Duration("w", defaultWait, "time limit")
 	size := f.Int("size", 56, "bytes of payload")
 	df := f.Bool("df", false, "don't fragment")
-	args, err := parse(f, args, 1)
-	if err != nil {
-		return err
-	}
-	to, err := address(args[0])
-	if err != nil {
-		return err
-	}
-	e, err := openEchoes(to)
+	to, e, err := echoTo(f, args)
 	if err != nil {
 		return err
 	}
@@ -163,15 +170,7 @@ func trace(args []string, out io.Writer) error {
 	f := flags("trace")
 	limit := f.Duration("w", time.Second, "time limit for each hop")
 	hops := f.Int("hops", 8, "most hops")
-	args, err := parse(f, args, 1)
-	if err != nil {
-		return err
-	}
-	to, err := address(args[0])
-	if err != nil {
-		return err
-	}
-	e, err := openEchoes(to)
+	to, e, err := echoTo(f, args)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func commands() map[string]command {
 		"tcp":    {"[-w TIME] [-from ADDR] [-bytes N] HOST:PORT: connect, read the greeting, send bytes and get them back", askTCP},
 		"udp":    {"[-w TIME] [-from ADDR] [-size N] [-df] HOST:PORT: send a datagram and get the answer", askUDP},
 		"http":   {"[-w TIME] [-unix SOCKET] [-post BODY|@FILE] URL: get a page, or post a body", askHTTP},
+		"rate":   {"[-t TIME] [-at BITS] tcp|udp HOST:PORT: send as much as passes, print what arrived, in bits per second", rate},
 		"ping":   {"[-w TIME] [-size N] [-df] ADDR: ICMP echo", ping},
 		"trace":  {"[-w TIME] [-hops N] ADDR: the routers on the way, one a line", trace},
 		"stream": {"[-every TIME] [-pull] tcp|udp HOST:PORT FILE: transfer records without end, keep the state in FILE", stream},
@@ -72,7 +73,7 @@ func describe(err error) string {
 		{syscall.ECONNREFUSED, "refused"}, {syscall.ECONNRESET, "reset"}, {syscall.EPIPE, "reset"},
 		{syscall.ENETUNREACH, "unreachable"}, {syscall.EHOSTUNREACH, "unreachable"},
 		{syscall.EACCES, "prohibited"}, {syscall.EPERM, "prohibited"}, {syscall.EMSGSIZE, "too big"},
-		{syscall.ETIMEDOUT, "timeout"},
+		{syscall.ETIMEDOUT, "timeout"}, {syscall.ENOBUFS, "dropped"}, // by a program, and the kernel tells the sender
 	}
 	for _, w := range words {
 		if errors.Is(err, w.errno) {

@@ -73,7 +73,7 @@ func (s server) serveTCP(address string, talk func(net.Conn)) error {
 	return nil
 }
 
-// talk greets, then returns what comes; or sends records for ever when asked to.
+// talk greets, then returns what comes; when asked to, it sends records for ever, or counts.
 func (s server) talk(conn net.Conn) {
 	defer conn.Close()
 	fmt.Fprintf(s.log, "tcp from %s at %s\n", plain(conn.RemoteAddr()), plain(conn.LocalAddr()))
@@ -87,6 +87,10 @@ func (s server) talk(conn net.Conn) {
 			}
 			time.Sleep(defaultEvery)
 		}
+	}
+	if err == nil && string(first) == sink {
+		drain(conn, r)
+		return
 	}
 	_, _ = io.Copy(conn, r)
 }
@@ -103,7 +107,8 @@ func (s server) serveHTTP(address string) error {
 	return nil
 }
 
-// serveUDP answers every datagram: "echo…" and records with themselves, the rest with what was seen of it.
+// serveUDP answers every datagram, "echo…" and records with themselves, others with what was seen of it; but for those that
+// it is to count.
 func (s server) serveUDP(address string) error {
 	conn, err := net.ListenPacket("udp", address)
 	if err != nil {
@@ -111,10 +116,22 @@ func (s server) serveUDP(address string) error {
 	}
 	go func() {
 		buf := make([]byte, 1<<16)
+		meters := map[string]*meter{}
 		for {
 			n, peer, err := conn.ReadFrom(buf)
 			if err != nil {
 				return
+			}
+			switch {
+			case strings.HasPrefix(string(buf[:n]), sink):
+				if meters[peer.String()] == nil {
+					meters[peer.String()] = &meter{}
+				}
+				meters[peer.String()].add(time.Now(), n)
+				continue
+			case string(buf[:n]) == sunk:
+				_, _ = conn.WriteTo([]byte(meters[peer.String()].String()), peer)
+				continue
 			}
 			if isRecord(buf[:n]) || strings.HasPrefix(string(buf[:n]), "echo") {
 				_, _ = conn.WriteTo(buf[:n], peer)
