@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/sluice-net/sluice/bench/load"
+	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/internal/testutil"
 	"github.com/sluice-net/sluice/policy"
 )
@@ -263,4 +265,52 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
+}
+
+func TestParseStat(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"1 (sluiced) S 1 1 1 0 -1 4 0 0 0 0 150 50 7 7 20 0": 2 * time.Second,
+		"1 (a ) b) S 1 1 1 0 -1 4 0 0 0 0 1 2 7 7 20 0":      30 * time.Millisecond,
+	} {
+		if got, err := parseStat(text); err != nil || got != want {
+			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "1 (sluiced) S 1", "1 (sluiced) S 1 1 1 0 -1 4 0 0 0 0 x 50 7"} {
+		if _, err := parseStat(text); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+// TestPartPolicies: every container is selected by every policy, and has a table of its own.
+func TestPartPolicies(t *testing.T) {
+	const n = 5
+	policies, err := policy.Parse(strings.NewReader(partPolicies(n, 9000)), "bench")
+	if err != nil || len(policies) != n {
+		t.Fatalf("%d policies, %v", len(policies), err)
+	}
+	set, err := policy.NewSet(policies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known []policy.KnownIdentity
+	for i := range n {
+		known = append(known, policy.KnownIdentity{ID: identity.First + identity.ID(i), Labels: identity.Labels{
+			"app": "crowd", "part": fmt.Sprint(i + 1), identity.LabelNetwork: "net"}})
+	}
+	hashes := map[string]bool{}
+	for _, k := range known {
+		tables, err := policy.Resolve(set, policy.Subject{Labels: k.Labels}, policy.NewUniverse(known...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(tables.Ingress.Identities); got != n {
+			t.Errorf("%d peers are listed for %v, want %d", got, k.Labels, n)
+		}
+		hashes[tables.Ingress.Hash()] = true
+	}
+	if len(hashes) != n {
+		t.Errorf("%d tables for %d containers", len(hashes), n)
+	}
 }

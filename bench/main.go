@@ -19,7 +19,7 @@ import (
 // options are the flags.
 type options struct {
 	quick, strict, profile bool
-	verdicts               bool
+	verdicts, crowd        bool
 	rounds, starts, most   int
 	slice                  time.Duration
 	cpu                    int
@@ -58,7 +58,8 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "two minutes instead of ten: fewer and shorter rounds, no hundred containers")
 	f.BoolVar(&o.strict, "strict", false, "fail when a gate is missed")
 	f.BoolVar(&o.profile, "profile", false, "only measure how long Sluice's programs run per packet")
-	f.BoolVar(&o.verdicts, "verdicts", false, "only measure what a verdict costs, by the size of the policy")
+	f.BoolVar(&o.verdicts, "verdicts", false, "only measure what policies cost by themselves: verdicts by size, and the tables of a thousand containers")
+	f.BoolVar(&o.crowd, "crowd", false, "only measure what a hundred containers need")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds of traffic (default 21, quick 7)")
 	f.IntVar(&o.starts, "starts", 0, "docker runs of each kind (default 15, quick 7)")
 	f.DurationVar(&o.slice, "slice", 0, "length of one measurement (default 250ms, quick 200ms)")
@@ -124,6 +125,11 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	if o.profile {
 		return 0, s.profile(ctx, o, os.Stdout)
 	}
+	if o.crowd {
+		rows, err := s.measureCrowd(ctx, o)
+		printTable(os.Stdout, rows)
+		return printMisses(os.Stdout, rows), err
+	}
 	rows, traffic, err := s.measureAll(ctx, o)
 	if err != nil {
 		return 0, err
@@ -143,6 +149,11 @@ func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic 
 		return nil, nil, err
 	}
 	rows = append(rows, verdicts...)
+	resolution, err := measureResolve(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows = append(rows, resolution...)
 	if err := s.dismissMany(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -191,5 +202,10 @@ func (s *scene) measureCrowd(ctx context.Context, o options) ([]row, error) {
 	}
 	memory := valueRow(fmt.Sprintf("daemon memory, %d containers", crowd), "MiB", []float64{resident}, 50)
 	memory.Note = fmt.Sprintf("resident; its proportional share is %.3g MiB", share)
-	return []row{crowdRow(crowd, wall, each), memory}, nil
+	o.progress("%d policies for %d containers", crowd, crowd)
+	many, cpu, err := s.measureMany(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []row{crowdRow(crowd, wall, each), manyRow(many, cpu), memory}, nil
 }

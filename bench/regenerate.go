@@ -68,7 +68,7 @@ spec:
 
 // gather starts the containers of the crowd and waits until their programs are made for their labels.
 func (s *scene) gather(ctx context.Context) error {
-	const script = `seq "$1" | xargs -P "$2" -I N docker run -d --name crowd-N --network bench --label app=crowd "$3" sleep 86400 >/dev/null`
+	const script = `seq "$1" | xargs -P "$2" -I N docker run -d --name crowd-N --network bench --label app=crowd --label part=N "$3" sleep 86400 >/dev/null`
 	_, err := s.sluice.Output(ctx, "sh", "-ec", script, "sh", fmt.Sprint(crowd), fmt.Sprint(crowdAtOnce), hosts.Image)
 	if err != nil {
 		return fmt.Errorf("start %d containers: %w", crowd, err)

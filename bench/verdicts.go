@@ -153,11 +153,16 @@ func flatRow(many, few []float64) row {
 		Judged: a.Median / b.Median, Low: a.Low / b.Median, High: a.High / b.Median, Gate: 2.5, Gated: true, N: a.N}
 }
 
-// printVerdicts measures verdicts only.
+// printVerdicts measures only what policies cost without containers: verdicts, and working out tables.
 func printVerdicts(o options, w io.Writer) error {
 	rows, err := measureVerdicts(o)
-	if err == nil {
-		printTable(w, rows)
+	if err != nil {
+		return err
 	}
-	return err
+	resolution, err := measureResolve(o)
+	if err != nil {
+		return err
+	}
+	printTable(w, append(rows, resolution...))
+	return nil
 }

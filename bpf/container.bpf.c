@@ -238,12 +238,6 @@ out:
 	return give_up(skb, h, reason);
 }
 
-/* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
-STEP int allowed_before(struct __sk_buff *skb)
-{
-	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
-}
-
 /* What the container is sent. */
 SEC("tc")
 int ingress(struct __sk_buff *skb)

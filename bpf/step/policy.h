@@ -14,11 +14,15 @@ RARE int policy_egress(struct policy_input *in);
 RARE int policy_ingress(struct policy_input *in);
 RARE int policy_publish(struct policy_input *in);
 
+/* The enum policy_class of the peer, without a branch: each doubles what the verifier walks behind it. World, host and
+ * containers count down from CLASS_WORLD, and a container of the same network is one less. */
 STEP __u32 peer_class(const struct packet *p)
 {
-	if (p->peer_kind == PEER_CONTAINER)
-		return p->peer_network == NETWORK ? CLASS_NETWORK : CLASS_OTHER;
-	return p->peer_kind == PEER_HOST ? CLASS_HOST : CLASS_WORLD;
+	__u32 differs = p->peer_network ^ NETWORK;
+
+	differs |= -differs; /* the highest bit is set unless it is 0 */
+	opaque(differs);
+	return CLASS_WORLD - p->peer_kind - (p->peer_kind >> 1 & ~(differs >> 31) & 1);
 }
 
 /* The ICMP type and code that the initiator sent, if this packet answers it. */
@@ -60,15 +64,19 @@ RARE int ask_policy(struct packet *p, __u32 side)
 {
 	struct policy_input in = {};
 	const struct ip *peer;
+	__u32 sends;
 
 	if (!p)
 		return VERDICT_DENY;
 	in.identity = p->peer_identity;
 	in.class = peer_class(p);
-	in.proto_port = (__u32)p->proto << 16 | asked_port(p, side);
-	peer = p->direction == DIRECTION_EGRESS ? &p->dst : &p->src;
+	sends = ~p->direction & 1; /* DIRECTION_EGRESS: the peer is the destination, which comes after the source */
+	opaque(sends);
+	peer = (const struct ip *)p + sends;
 	in.addr_hi = (__u64)bpf_ntohl(peer->w[0]) << 32 | bpf_ntohl(peer->w[1]);
 	in.addr_lo = (__u64)bpf_ntohl(peer->w[2]) << 32 | bpf_ntohl(peer->w[3]);
+	barrier(); /* what branches comes last */
+	in.proto_port = (__u32)p->proto << 16 | asked_port(p, side);
 	if (side == POLICY_EGRESS)
 		return FEATURE_POLICY_EGRESS ? policy_egress(&in) : VERDICT_ALLOW;
 	if (side == POLICY_PUBLISH)
