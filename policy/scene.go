@@ -129,4 +129,3 @@ func (m *Member) toWorld(addr netip.Addr) Reach {
 	}
 	return m.egress(identity.World, ClassWorld, addr)
 }
-
