@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -140,10 +141,25 @@ func (x *explainer) answer(r api.ExplainRequest, ways []way) (api.Explanation, e
 		if err != nil {
 			return out, err
 		}
-		out.Paths = append(out.Paths, paths...)
+		for _, p := range paths {
+			if slices.ContainsFunc(out.Paths, func(q api.ExplainedPath) bool { return sameBut(p, q) }) {
+				x.note("IPv4 and IPv6 are judged alike and shown once")
+				continue
+			}
+			out.Paths = append(out.Paths, p)
+		}
 	}
 	out.Verdict, out.Notes = together(out.Paths), x.notes
 	return out, nil
+}
+
+// sameBut tells whether two paths differ in the family of their addresses only.
+func sameBut(p, q api.ExplainedPath) bool {
+	if p.Destination.Addr.Is4() == q.Destination.Addr.Is4() {
+		return false
+	}
+	q.Source.Addr, q.Destination.Addr = p.Source.Addr, p.Destination.Addr
+	return reflect.DeepEqual(p, q)
 }
 
 // together is the verdict on all paths.
@@ -203,12 +219,19 @@ func (x *explainer) paths(w way) ([]api.ExplainedPath, error) {
 		spans = spans[:mostIntervals]
 	}
 	var paths []api.ExplainedPath
+	var reaches []policy.Reach
 	for _, span := range spans {
 		path, err := x.path(w, span)
 		if err != nil {
 			return nil, err
 		}
-		paths = append(paths, path)
+		i := slices.IndexFunc(paths, func(p api.ExplainedPath) bool { return slices.Equal(p.Steps, path.Steps) })
+		if i < 0 {
+			paths, reaches = append(paths, path), append(reaches, policy.Reach{span})
+			continue
+		}
+		reaches[i] = reaches[i].Or(policy.Reach{span})
+		paths[i].Ports, paths[i].Flip = reaches[i].String(), nil
 	}
 	return paths, nil
 }
@@ -225,7 +248,7 @@ func (x *explainer) routeStep(w way) api.ExplainStep {
 func (x *explainer) path(w way, span policy.KeySpan) (api.ExplainedPath, error) {
 	path := api.ExplainedPath{Source: w.source, Destination: w.destination, Ports: policy.Reach{span}.String(), Verdict: api.VerdictAllowed}
 	key := sample(span)
-	denying := make([]bool, len(w.asks))
+	verdicts := make([]string, len(w.asks))
 	for i := range w.asks {
 		a := &w.asks[i]
 		steps, err := x.judge(a, key)
@@ -236,13 +259,13 @@ func (x *explainer) path(w way, span policy.KeySpan) (api.ExplainedPath, error) 
 			if s.Verdict == api.VerdictDenied || s.Verdict == api.VerdictAudit && path.Verdict == api.VerdictAllowed {
 				path.Verdict = s.Verdict
 			}
-			denying[i] = denying[i] || s.Verdict != api.VerdictAllowed
+			verdicts[i] = s.Verdict // of ingress, where the published port is asked too and leaves it to that
 		}
 		path.Steps = append(path.Steps, steps...)
 		path.Published = max(path.Published, a.hostPort)
 	}
 	if span.From == span.To {
-		path.Flip = x.flip(w, path.Verdict, denying, key)
+		path.Flip = x.flip(w, path.Verdict, verdicts, key)
 	}
 	return path, nil
 }
@@ -262,6 +285,8 @@ func sample(span policy.KeySpan) uint32 {
 func (x *explainer) ways() ([]way, error) {
 	from, to := x.from, x.to
 	switch {
+	case (from.addr.IsLoopback() || to.addr.IsLoopback()) && !(from.host && to.host):
+		return nil, api.Errorf(api.CodeInvalid, "explain %s to %s: packets of loopback addresses stay within a container, or the host", from.text, to.text)
 	case len(from.places) > 0 && len(to.places) > 0:
 		return x.between()
 	case len(from.places) > 0 && to.host:

@@ -92,9 +92,8 @@ func TestExplain(t *testing.T) {
 		{"c1", "c3:5432/udp", "denied", []string{"udp 5432 denied: egress allowed ingress denied by db/default deny (test.yaml:5)"}},
 		{"c1", "c3/icmp", "denied", []string{"icmp 8 denied: egress allowed ingress denied by db/default deny (test.yaml:5)"}},
 		{"c1", "c3", "partly", []string{
-			"protocols 0-5; tcp 0-5431 denied: egress allowed ingress denied by db/default deny (test.yaml:5)",
-			"tcp 5432 allowed: egress allowed ingress allowed by db/ingress[0].toPorts[0] (test.yaml:8)",
-			"protocols 7-255; tcp 5433-65535 denied: egress allowed ingress denied by db/default deny (test.yaml:5)"}},
+			"any but tcp 5432 denied: egress allowed ingress denied by db/default deny (test.yaml:5)",
+			"tcp 5432 allowed: egress allowed ingress allowed by db/ingress[0].toPorts[0] (test.yaml:8)"}},
 		{"c1", "c5:80", "denied", []string{"tcp 80 denied: egress allowed ingress denied"}},
 		{"c1", "10.1.1.4:80", "allowed", []string{"tcp 80 allowed: egress allowed ingress allowed"}},
 		{"c1", "[fd00:1::104]:80", "allowed", []string{"tcp 80 allowed: egress allowed ingress allowed"}},
@@ -102,11 +101,14 @@ func TestExplain(t *testing.T) {
 		{"c1", "@host:22", "allowed", []string{"tcp 22 allowed: egress allowed"}},
 		{"c1", "192.0.2.7:443", "allowed", []string{"tcp 443 allowed: egress allowed"}},
 		{"c1", "@internet:443", "allowed", []string{"tcp 443 allowed: egress allowed"}},
-		{"c4", "@host:8080", "allowed", []string{"tcp 80 allowed: egress allowed publish allowed ingress allowed", "tcp 80 allowed: egress allowed publish allowed ingress allowed"}},
-		{"@internet", "@host:8080", "allowed", []string{"tcp 80 allowed: publish allowed ingress allowed", "tcp 80 allowed: publish allowed ingress allowed"}},
+		{"c4", "@host:8080", "allowed", []string{"tcp 80 allowed: egress allowed publish allowed ingress allowed"}},
+		{"@internet", "@host:8080", "allowed", []string{"tcp 80 allowed: publish allowed ingress allowed"}},
 		{"192.0.2.7", "c1:80", "allowed", []string{"tcp 80 allowed: publish allowed ingress allowed"}},
+		{"192.0.2.7", "c1:8080", "allowed", []string{"tcp 80 allowed: publish allowed ingress allowed"}},
+		{"192.0.2.7", "10.1.1.1:80", "denied", []string{"tcp 80 denied: route denied"}},
+		{"c1", "@host:8080", "allowed", []string{"tcp 80 allowed: egress allowed publish allowed ingress allowed"}},
 		{"192.0.2.7", "c1:81", "denied", []string{"tcp 81 denied: route denied"}},
-		{"@host", "@host:8080", "allowed", []string{"tcp 80 allowed: ingress allowed", "tcp 80 allowed: ingress allowed"}},
+		{"@host", "@host:8080", "allowed", []string{"tcp 80 allowed: ingress allowed"}},
 	} {
 		t.Run(tt.from+" "+tt.to, func(t *testing.T) {
 			e, err := w.explain(tt.from, tt.to)
@@ -138,6 +140,8 @@ func TestExplainRefuses(t *testing.T) {
 		{"c1", "**.example.com:443", "DNS policy is not available yet"},
 		{"c1", "@moon:443", "@host, @lan or @internet"},
 		{"c1", "c1:80", "the same container"},
+		{"c1", "127.0.0.1:80", "packets of loopback addresses stay"},
+		{"c1", "c3:80/foo", `"foo" is no protocol`},
 		{"c1:80", "c3", "the port belongs to the other end"},
 		{"@host", "@internet:80", "no container is at either end"},
 		{"@internet", "@host:80", "no container publishes port 80"},
@@ -151,6 +155,26 @@ func TestExplainRefuses(t *testing.T) {
 	}
 	if _, err := w.explain("c1", "c3:80", "kind: Nonsense"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a document that is refused: %v", err)
+	}
+}
+
+// TestExplainAudit: what a mode lets pass is no reason to change anything, as long as another policy denies.
+func TestExplainAudit(t *testing.T) {
+	w := shop(t)
+	ids, err := w.find("c4")
+	w.must(err)
+	_, err = w.Relabel(context.Background(), ids[0], api.LabelChange{Add: map[string]string{"sluice.mode": "audit", "sluice.egress": "@none"}})
+	w.must(err)
+	w.settle()
+	for to, verdict := range map[string]string{"c3:5432": "audit", "c5:80": "denied"} {
+		e, err := w.explain("c4", to)
+		if err != nil || e.Verdict != verdict || e.Paths[0].Steps[0].Verdict != "audit" || len(e.Paths[0].Flip) != 1 {
+			t.Fatalf("%s: %+v, %v", to, e, err)
+		}
+		own := e.Paths[0].Flip[0].Container == "c4"
+		if own != (verdict == "audit") {
+			t.Errorf("%s: %+v", to, e.Paths[0].Flip)
+		}
 	}
 }
 

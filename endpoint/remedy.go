@@ -10,8 +10,8 @@ import (
 )
 
 // flip finds the smallest change that gives a path the other answer: of a denied one, all that denies must go; an
-// allowed one is denied where it ends.
-func (x *explainer) flip(w way, verdict string, denying []bool, key uint32) []api.Remedy {
+// allowed one is denied where it ends. verdicts are those of the asks.
+func (x *explainer) flip(w way, verdict string, verdicts []string, key uint32) []api.Remedy {
 	if verdict == api.VerdictAllowed {
 		last := w.asks[len(w.asks)-1]
 		if last.place.closed {
@@ -21,7 +21,7 @@ func (x *explainer) flip(w way, verdict string, denying []bool, key uint32) []ap
 	}
 	var changes []api.Remedy
 	for i, a := range w.asks {
-		if denying[i] && !a.place.closed {
+		if verdicts[i] == verdict && !a.place.closed {
 			changes = append(changes, x.scene.remedy(a, key, policy.Allow))
 		}
 	}

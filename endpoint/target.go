@@ -31,6 +31,9 @@ func parseTarget(text string) (target, error) {
 			t.protocol, text = protocol, text[:i]
 		}
 	}
+	if i := strings.LastIndexByte(text, '/'); i > 0 && strings.Contains(text[:i], ":") && !t.isAddress(text) {
+		return t, api.Errorf(api.CodeInvalid, "read %q: %q is no protocol, only tcp, udp, sctp, icmp, icmpv6 and numbers", text, text[i+1:])
+	}
 	t.ref = text
 	if t.isAddress(text) {
 		return t, nil

@@ -231,6 +231,9 @@ func ofFamily(p *place, a netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
+// whole is the end as one part, where it makes no difference which.
+func (e end) whole() policy.WorldPart { return policy.WorldPart{Name: e.text, Sample: e.addr} }
+
 // worldParty shows a part of the world.
 func (x *explainer) worldParty(part policy.WorldPart) api.Party {
 	p := api.Party{Entity: api.EntityWorld, Identity: uint32(identity.World), Addr: part.Sample}
@@ -240,15 +243,15 @@ func (x *explainer) worldParty(part policy.WorldPart) api.Party {
 	return p
 }
 
-// worldName is how a rule names a part: as the user did, unless it is only one of several.
+// worldName is how a rule names a part: as the user did, unless it is a single address.
 func (x *explainer) worldName(e end, part policy.WorldPart) policy.End {
 	switch {
 	case e.addr.IsValid():
 		return worldEnd("", e.addr, netip.Prefix{})
-	case part.Name == e.world || part.Name == e.prefix.String():
-		return worldEnd(e.world, netip.Addr{}, e.prefix)
+	case part.Single():
+		return worldEnd("", part.Sample, netip.Prefix{})
 	}
-	return worldEnd("", part.Sample, netip.Prefix{})
+	return worldEnd(e.world, netip.Addr{}, e.prefix)
 }
 
 // toWorld finds the ways from containers to the world.
@@ -261,7 +264,7 @@ func (x *explainer) toWorld() []way {
 		}
 		seen[f.alike()] = true
 		if f.network.Internal {
-			w := way{source: f.party(), destination: api.Party{Entity: api.EntityWorld, Addr: x.to.addr}, at: f}
+			w := way{source: f.party(), destination: x.worldParty(x.to.whole()), at: f}
 			w.blocked = "network " + f.network.title() + " is internal: nothing leaves it to the outside"
 			w.remedy = "connect the container to a network that is not internal"
 			ways = append(ways, w)
@@ -303,7 +306,7 @@ func (x *explainer) fromWorld() []way {
 
 // unreachable is the way that is none: the world does not reach a container's own address.
 func (x *explainer) unreachable(t *place, published []service.Published) way {
-	w := way{source: api.Party{Entity: api.EntityWorld, Addr: x.from.addr}, destination: t.party(), at: t}
+	w := way{source: x.worldParty(x.from.whole()), destination: t.party(), at: t}
 	const masqueraded = "its network is masqueraded: nobody outside can reach its address"
 	switch {
 	case t.network.Internal:
@@ -321,16 +324,22 @@ func (x *explainer) unreachable(t *place, published []service.Published) way {
 	return w
 }
 
-// leading are the published ports of the container that lead to the port that was asked for, all without one.
+// leading are the published ports of the container that lead to the port that was asked for, all without one. A port that
+// none leads to is taken for one of the host.
 func (p *place) leading(t target) []service.Published {
 	ports, _ := policy.PortsFromLabels(p.subject.Labels)
 	span, whole, err := t.keys(ports)
-	var found []service.Published
+	var found, byHost []service.Published
 	for _, f := range p.endpoint.Published {
-		key := policy.Key(uint8(f.Frontend.Proto), f.Backend.Port)
-		if whole || err == nil && span.From <= key && key <= span.To {
+		own, host := policy.Key(uint8(f.Frontend.Proto), f.Backend.Port), policy.Key(uint8(f.Frontend.Proto), f.Frontend.Port)
+		if whole || err == nil && span.From <= own && own <= span.To {
 			found = append(found, f)
+		} else if err == nil && span.From <= host && host <= span.To {
+			byHost = append(byHost, f)
 		}
+	}
+	if len(found) == 0 {
+		return byHost
 	}
 	return found
 }

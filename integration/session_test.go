@@ -19,18 +19,29 @@ type step struct {
 	prints  []string
 }
 
-// parseSession reads the indented "$ COMMAND" lines, and what follows each, below a heading of a Markdown text.
+// parseSession reads the "$ COMMAND" lines of code, indented or fenced, and what follows each, below a heading of a
+// Markdown text. A fenced block that begins otherwise is no session.
 func parseSession(text, heading string) []step {
 	_, text, _ = strings.Cut(text, heading+"\n")
 	text, _, _ = strings.Cut(text, "\n## ")
 	var steps []step
+	fenced, session := false, true
 	for line := range strings.Lines(text) {
-		code, indented := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "```") {
+			fenced, session = !fenced, fenced
+			continue
+		}
+		code, isCode := strings.CutPrefix(line, "    ")
+		if fenced {
+			code, isCode = line, true
+		}
 		command, typed := strings.CutPrefix(code, "$ ")
+		session = session || typed && fenced
 		switch {
-		case typed:
+		case typed && isCode:
 			steps = append(steps, step{command: command})
-		case indented && len(steps) > 0:
+		case isCode && session && len(steps) > 0:
 			last := &steps[len(steps)-1]
 			last.prints = append(last.prints, code)
 		}

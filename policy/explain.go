@@ -262,9 +262,13 @@ func openReason(d Direction, class Class, verdict Verdict) string {
 func closers(refs []RuleRef) string {
 	names := make([]string, len(refs))
 	for i, r := range refs {
-		names[i] = r.Policy
-		if r.Policy == "" {
+		switch r.Policy {
+		case "":
 			names[i] = r.Rule
+		case LabelPolicyName:
+			names[i] = "its label " + strings.TrimSuffix(r.Rule, ": "+RuleDefaultDeny)
+		default:
+			names[i] = r.Policy
 		}
 	}
 	return strings.Join(slices.Compact(names), ", ")

@@ -18,7 +18,7 @@ func (e *explainer) published(j *judging) {
 		a.Why = fmt.Sprintf("%s allows it by the published port %d", a.Rule, e.q.Published)
 	case p.closing != (RuleRef{}):
 		a.Verdict, a.Rule = Deny, p.closing
-		a.Why = fmt.Sprintf("no rule allows it by the published port %d, which is closed by %s", e.q.Published, p.closing)
+		a.Why = fmt.Sprintf("no rule allows it by the published port %d, which is closed by %s", e.q.Published, closers([]RuleRef{p.closing}))
 	}
 	a.Allowing = slices.Concat(p.allowing, a.Allowing)
 	if p.closing != (RuleRef{}) {

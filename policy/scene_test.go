@@ -224,6 +224,41 @@ func TestAllowList(t *testing.T) {
 }
 
 // TestWorldParts: the parts of the world are disjoint, hold every address, and policies treat one alike.
+// TestSplitWorldNames: most of a prefix or of the LAN is named by what it lacks, and asked about by an address that
+// packets may have.
+func TestSplitWorldNames(t *testing.T) {
+	hole := func(s string) *Table {
+		a := to16(netip.MustParseAddr(s))
+		open := Profile{{Verdict: Allow}}
+		return &Table{Defaults: [Classes]Profile{open, open, open, open}, CIDRs: []RangeProfile{{First: a, Last: a, Profile: Profile{{}}}}}
+	}
+	for _, tt := range []struct {
+		name, prefix string
+		hole         string
+		want         map[string]string
+	}{
+		{"", "10.77.0.0/16", "10.77.0.2", map[string]string{"10.77.0.0/16 but 10.77.0.2": "10.77.0.0", "10.77.0.2": "10.77.0.2"}},
+		{"", "2001:db8::/32", "2001:db8::2", map[string]string{"2001:db8::/32 but 2001:db8::2": "2001:db8::1", "2001:db8::2": "2001:db8::2"}},
+		{"", "10.77.0.2/31", "10.77.0.2", map[string]string{"10.77.0.2": "10.77.0.2", "10.77.0.3": "10.77.0.3"}},
+		{"", "0.0.0.0/5", "1.0.0.1", map[string]string{"0.0.0.0/5 but 1.0.0.1": "1.0.0.0", "1.0.0.1": "1.0.0.1"}},
+		{NameLAN, "", "192.168.1.1", map[string]string{"@lan but 192.168.1.1": "10.0.0.0", "192.168.1.1": "192.168.1.1"}},
+		{"", "8.0.0.0/5", "10.0.0.1", map[string]string{"8.0.0.0/5 but 10.0.0.1": "8.0.0.0", "10.0.0.1": "10.0.0.1"}},
+	} {
+		var prefix netip.Prefix
+		if tt.prefix != "" {
+			prefix = netip.MustParsePrefix(tt.prefix)
+		}
+		got := map[string]string{}
+		family := netip.MustParseAddr(tt.hole)
+		for _, p := range SplitWorld(NewUniverse(), tt.name, prefix, family, hole(tt.hole)) {
+			got[p.Name] = p.Sample.String()
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s%s: %s", tt.name, tt.prefix, diff)
+		}
+	}
+}
+
 func TestWorldParts(t *testing.T) {
 	for seed := range uint64(200) {
 		g := generator{rand.New(rand.NewPCG(seed, 7))}

@@ -52,7 +52,7 @@ What it is made from is printed with -o wide, json or yaml.`,
 // printLearned prints a policy, and before it, as comments, what it is made from.
 func (a *app) printLearned(l api.Learned, wide bool) error {
 	if l.Mode != "learn" {
-		fmt.Fprintf(a.Err, "sluice: %s is in mode %s now: nothing more is recorded; set the label sluice.mode=learn\n", l.Subject, l.Mode)
+		fmt.Fprintf(a.Err, "sluice: %s is in mode %s now: nothing is recorded without the label sluice.mode=learn\n", l.Subject, l.Mode)
 	}
 	if l.Lost > 0 {
 		fmt.Fprintf(a.Err, "sluice: %d connections could not be recorded: the policy may lack them\n", l.Lost)
