@@ -134,7 +134,9 @@ type Exposure struct {
 	Policy    string     `json:"policy,omitempty"`
 	Rule      string     `json:"rule,omitempty"` // empty: no rule restricts it
 	Source    string     `json:"source,omitempty"`
-	Beyond    string     `json:"beyond,omitempty"` // the ports that the list does not allow
+	// Mode is audit or learn where it passes only for that; Rule is the one that denies it.
+	Mode   string `json:"mode,omitempty"`
+	Beyond string `json:"beyond,omitempty"` // the ports that the list does not allow
 }
 
 // Edge is what one end may open to another, both policies and the way there considered. For the ends see PairChange.
@@ -142,6 +144,8 @@ type Edge struct {
 	From  string `json:"from"`
 	To    string `json:"to"`
 	Ports string `json:"ports"`
+	// Unenforced are those that pass only because a container is in mode audit or learn.
+	Unenforced string `json:"unenforced,omitempty"`
 }
 
 // LearnRequest is the body of POST /v1/policy/learn. Ref is a container or a compose service.

@@ -115,6 +115,14 @@ STEP int may_be_frontend(const struct packet *p)
 	       (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP);
 }
 
+/* The reply of a container to itself goes to the gateway, which stands for it, but itself is who was judged. */
+STEP void peer_is_itself(struct packet *p)
+{
+	p->peer_kind = PEER_CONTAINER;
+	p->peer_identity = IDENTITY;
+	p->peer_network = NETWORK;
+}
+
 /* A packet of a known flow, or the first of a new one, as the container that sends it sees it. */
 STEP int track_egress(struct hand *h, struct flow **found)
 {
@@ -123,8 +131,13 @@ STEP int track_egress(struct hand *h, struct flow **found)
 	int side, reason;
 
 	*found = flow_of(p, &key, &side);
-	if (likely(*found))
-		return p->reply ? judge_ingress(p, *found) : judge_egress(p, *found);
+	if (likely(*found)) {
+		if (!p->reply)
+			return judge_egress(p, *found);
+		if (unlikely((*found)->flags & FLOW_HAIRPIN))
+			peer_is_itself(p);
+		return judge_ingress(p, *found);
+	}
 	if (may_be_frontend(p))
 		return -SHARED_TRANSLATE;
 	p->reply = 0;
@@ -223,12 +236,6 @@ int egress(struct __sk_buff *skb)
 	reason = to_container(skb, p, f);
 out:
 	return give_up(skb, h, reason);
-}
-
-/* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
-STEP int allowed_before(struct __sk_buff *skb)
-{
-	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
 }
 
 /* What the container is sent. */

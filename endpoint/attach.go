@@ -232,6 +232,9 @@ func (m *Manager) expect(ctx context.Context, n *Network, e *Endpoint, a Attachm
 		n = &renamed
 	}
 	labels, err := m.labelsOf(n, &expected, m.labelChange(a.Container.ID))
+	if err == nil {
+		err = checkPublished(labels, e.Ports)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("labels of container %s: %w", a.Container.Name, err)
 	}

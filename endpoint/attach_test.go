@@ -321,13 +321,13 @@ func TestSeveralNetworks(t *testing.T) {
 	w.check()
 }
 
-// TestFailedLoad keeps what runs, and tells.
+// TestFailedLoad keeps what runs, and tells; that the wait for the kernel fails as well does not hide it.
 func TestFailedLoad(t *testing.T) {
 	w := newWorld(t)
 	w.makeNetwork(1)
 	db := w.run(1, 1, "app=db")
 	before, _ := w.kernel.program(db.Veth.Slot)
-	w.kernel.set(func(_ int, name string) bool { return name == "replace" })
+	w.kernel.set(func(_ int, name string) bool { return name == "replace" || name == "settle" })
 	revision := w.apply(only("web"))
 	w.settle()
 	results, err := w.Wait(t.Context(), revision)

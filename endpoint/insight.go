@@ -33,7 +33,7 @@ func (m *Manager) DiffPolicies(ctx context.Context, sources []api.PolicySource) 
 		diff.Pairs = append(diff.Pairs, pair)
 	}
 	for i, p := range before.places {
-		if p.tables.Hash() != after.places[i].tables.Hash() {
+		if q := after.places[i]; p.tables.Hash() != q.tables.Hash() || p.settings.Enforcement != q.settings.Enforcement {
 			diff.Endpoints++
 		}
 	}
@@ -92,6 +92,9 @@ func (m *Manager) Exposed(_ context.Context, ids []string, allow *string) ([]api
 			Container: e.Group, Network: e.Network, Address: e.Address, Published: e.Published, Ports: e.Reach.String(),
 			Target: e.Port, From: e.From, Policy: e.Rule.Policy, Rule: e.Rule.Rule, Source: s.source(e.Rule),
 		}
+		if e.Watched != policy.Enforce {
+			v.Mode = e.Watched.String()
+		}
 		if allow != nil {
 			if beyond := list.Beyond(e); len(beyond) > 0 {
 				v.Beyond = beyond.String()
@@ -112,7 +115,11 @@ func (m *Manager) Graph(_ context.Context, ids []string) ([]api.Edge, error) {
 	out := []api.Edge{}
 	for _, e := range policy.Graph(s.members(), s.universe) {
 		if ids == nil || slices.Contains(wanted, e.From) || slices.Contains(wanted, e.To) {
-			out = append(out, api.Edge{From: e.From, To: e.To, Ports: e.Reach.String()})
+			edge := api.Edge{From: e.From, To: e.To, Ports: e.Reach.String()}
+			if len(e.Unenforced) > 0 {
+				edge.Unenforced = e.Unenforced.String()
+			}
+			out = append(out, edge)
 		}
 	}
 	return out, nil
@@ -162,31 +169,39 @@ func (c *comparison) name(addr string, p *place) string {
 	return addr
 }
 
-// judge is the verdict of both policies on a connection, and the rule that denies or, of the last, allows it.
+// judge is the verdict of both policies on a connection, as far as they are enforced, and the rule that denies or, of the
+// last, allows it.
 func (c *comparison) judge(s *scene, flow api.Connection, key uint32) (policy.Verdict, string) {
 	from, to := s.at(flow.Source.Addr()), s.at(flow.Destination.Addr())
 	rule := ""
 	if from != nil && !from.closed {
-		l := policy.Look{Direction: policy.Egress, Table: from.tables.Egress}
-		c.peer(&l, from, to, flow.Destination.Addr().String())
-		l.Addr = flow.Destination.Addr()
-		judged := l.Judge(key)
-		if rule = judged.Rule.String(); judged.Verdict == policy.Deny {
+		a := ask{place: from, look: policy.Look{Direction: policy.Egress, Table: from.tables.Egress, Addr: flow.Destination.Addr()}}
+		c.peer(&a.look, from, to, flow.Destination.Addr().String())
+		verdict, by := a.enforced(key)
+		if rule = by.String(); verdict == policy.Deny {
 			return policy.Deny, rule
 		}
 	}
 	if to == nil || to.closed {
 		return policy.Allow, rule
 	}
-	l := policy.Look{Direction: policy.Ingress, Table: to.tables.Ingress, Addr: flow.Source.Addr()}
-	c.peer(&l, to, from, flow.Source.Addr().String())
-	if published := flow.Frontend.Port(); published != 0 && l.Class != policy.ClassHost {
-		v, n, by := to.tables.JudgePublished(l.Peer, l.Class, l.Addr, key, policy.Key(uint8(key>>16), published))
-		ref, _ := by.Rule(n)
-		return v, ref.String()
+	a := ask{place: to, look: policy.Look{Direction: policy.Ingress, Table: to.tables.Ingress, Addr: flow.Source.Addr()}}
+	c.peer(&a.look, to, from, flow.Source.Addr().String())
+	if a.look.Class != policy.ClassHost {
+		a.hostPort = flow.Frontend.Port()
 	}
-	judged := l.Judge(key)
-	return judged.Verdict, judged.Rule.String()
+	verdict, by := a.enforced(key)
+	return verdict, by.String()
+}
+
+// enforced is the verdict that the tables and settings give, and the rule.
+func (a *ask) enforced(key uint32) (policy.Verdict, policy.RuleRef) {
+	r := a.tabled(key)
+	ref, _ := r.table(a).Rule(r.rule)
+	if r.passes {
+		return policy.Allow, ref
+	}
+	return policy.Deny, ref
 }
 
 // peer fills in who the other end is to a place.

@@ -135,7 +135,7 @@ func (k fakePrograms) Loaded() (map[uint32]string, error) {
 	return out, nil
 }
 
-func (k fakePrograms) Settle() error { return nil }
+func (k fakePrograms) Settle() error { return k.op("settle") }
 
 func (k fakePrograms) Prune(owned func(uint32) bool) error {
 	if err := k.op("prune"); err != nil {

@@ -64,6 +64,7 @@ func (m *Manager) loadRecordings(ctx context.Context) error {
 func (m *Manager) Record(ctx context.Context, events <-chan api.Event) {
 	tick := time.NewTicker(savePeriod)
 	defer tick.Stop()
+	var looked time.Time
 	defer func() { m.saveRecordings(context.WithoutCancel(ctx)) }()
 	for {
 		select {
@@ -74,6 +75,13 @@ func (m *Manager) Record(ctx context.Context, events <-chan api.Event) {
 			m.record(e)
 		case <-tick.C:
 			m.saveRecordings(ctx)
+			if now := m.Now(); now.Sub(looked) < expirePeriod && !m.tooMany() {
+				continue
+			}
+			looked = m.Now()
+			if err := m.expireRecordings(ctx); err != nil {
+				m.Log.WithError(err).Error("forget what containers did that are no more: it is tried again")
+			}
 		}
 	}
 }
@@ -262,18 +270,6 @@ func (m *Manager) Learn(ctx context.Context, ids []string, r api.LearnRequest) (
 		return out, m.forget(ctx, subject)
 	}
 	return out, nil
-}
-
-// forget drops what was seen of a subject.
-func (m *Manager) forget(ctx context.Context, subject string) error {
-	m.learning.Lock()
-	defer m.learning.Unlock()
-	if err := m.Store.Apply(ctx, store.Remove(learnPrefix+subject)); err != nil {
-		return fmt.Errorf("forget what was learned of %s: %w", subject, err)
-	}
-	delete(m.recordings, subject)
-	delete(m.unsaved, subject)
-	return nil
 }
 
 func (f *RecordedFlow) view() api.LearnedFlow {

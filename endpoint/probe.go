@@ -41,7 +41,7 @@ func (r ruling) table(a *ask) *policy.Table {
 // ruling is what the loaded program says, or the table where no program is to be asked.
 func (x *explainer) ruling(a *ask, key uint32) (ruling, error) {
 	if !x.live || x.m.Prober == nil || !a.peerAddr.IsValid() {
-		return x.tabled(a, key), nil
+		return a.tabled(key), nil
 	}
 	answer, err := x.m.Prober.Explain(a.place.program.Slot, datapath.Question{
 		Direction: a.look.Direction, Peer: a.peerAddr, Protocol: uint8(key >> 16), Port: uint16(key), HostPort: a.hostPort,
@@ -51,7 +51,7 @@ func (x *explainer) ruling(a *ask, key uint32) (ruling, error) {
 		return ruling{verdict: policy.Allow, passes: true, unasked: true, by: api.ByProgram}, nil
 	case errors.Is(err, datapath.ErrNoProgram) || errors.Is(err, datapath.ErrNoAddress):
 		x.note("%s: %v; its table answers", a.place.endpoint.Container.Name, err)
-		return x.tabled(a, key), nil
+		return a.tabled(key), nil
 	case err != nil:
 		return ruling{}, err
 	case answer.Revision != a.place.program.Revision:
@@ -66,16 +66,12 @@ func (x *explainer) ruling(a *ask, key uint32) (ruling, error) {
 }
 
 // tabled is what the tables say.
-func (x *explainer) tabled(a *ask, key uint32) ruling {
+func (a *ask) tabled(key uint32) ruling {
 	r := ruling{by: api.ByTable}
 	r.verdict, r.rule, r.published = a.judge(key)
-	r.mode = a.place.program.Enforcement
-	if settings, err := x.scene.policies.Settings(a.place.subject.Labels); !x.live && err == nil {
-		r.mode = settings.Enforcement
-	}
-	// That other networks need a rule of ingress holds also for whom is only watched.
-	separated := a.look.Direction == policy.Ingress && a.look.Class == policy.ClassOther && !r.published
-	r.passes = r.verdict == policy.Allow || r.mode != policy.Enforce && !separated
+	r.mode = a.place.settings.Enforcement
+	r.passes = r.verdict == policy.Allow || r.published && r.mode != policy.Enforce ||
+		a.place.settings.Suspends(a.look.Direction, r.table(a), a.look.Class, r.rule)
 	return r
 }
 

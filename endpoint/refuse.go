@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/sluice-net/sluice/identity"
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/service"
 )
 
 // errLabels: a container's labels, or the options of its endpoint, cannot be accepted.
@@ -38,6 +40,28 @@ func (m *Manager) labelsOf(n *Network, e *Endpoint, change *LabelChange) (identi
 		labels[identity.LabelName] = e.Container.Name
 	}
 	return labels, nil
+}
+
+// checkPublished refuses labels that name a port of the container where they mean the one of the host: sluice.publish.80
+// beside -p 8080:80 would leave 8080 open. A label for a port that is not published at all may stay: an image has it, or
+// compose runs the service once, without ports.
+func checkPublished(labels identity.Labels, ports []service.Mapping) error {
+	p, err := policy.LabelPolicy(labels)
+	if err != nil || p == nil {
+		return err
+	}
+	for _, rule := range p.Rules[0].Publish {
+		meant := func(m service.Mapping) bool { // or may be: an ephemeral port is not known yet
+			return m.HostPort == 0 || m.HostPort <= rule.Port && rule.Port <= max(m.HostPort, m.HostPortEnd)
+		}
+		of := slices.IndexFunc(ports, func(m service.Mapping) bool { return m.Port == rule.Port })
+		if rule.Port == 0 || of < 0 || slices.ContainsFunc(ports, meant) {
+			continue
+		}
+		return fmt.Errorf("%w: label sluice.publish.%d: %d is a port of the container, and labels name the host's: write sluice.publish.%d",
+			errLabels, rule.Port, rule.Port, ports[of].HostPort)
+	}
+	return nil
 }
 
 // overlaid returns labels with others in the place of those of the same keys.

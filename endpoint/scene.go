@@ -28,6 +28,7 @@ type place struct {
 	identity identity.ID
 	subject  policy.Subject
 	tables   policy.Tables
+	settings policy.Settings  // whether the tables are enforced
 	program  datapath.Program // that runs
 	closed   bool             // it does not know its labels, or has no program
 }
@@ -51,6 +52,7 @@ func (m *Manager) scene() *scene {
 		if r := m.running[id]; r != nil && !r.program.Closed {
 			p.closed, p.program = false, r.program
 			p.tables = policy.Tables{Egress: r.program.Egress, Ingress: r.program.Ingress, Publish: r.program.Publish}
+			p.settings = policy.Settings{Enforcement: r.program.Enforcement, KeepDenies: r.program.KeepDenies}
 		}
 		s.places = append(s.places, p)
 	}
@@ -127,6 +129,10 @@ func (s *scene) under(set *policy.Set, names ...string) (*scene, error) {
 			resolved[key] = tables
 		}
 		p.tables = tables
+		var err error
+		if p.settings, err = set.Settings(p.subject.Labels); err != nil {
+			return nil, fmt.Errorf("read settings of %s: %w", p.group(), err)
+		}
 	}
 	return next, nil
 }
@@ -180,7 +186,7 @@ func (p *place) routed() bool { return !p.network.Internal && !p.network.Options
 // member is the place for the reasoning over all of them.
 func (p *place) member() policy.Member {
 	m := policy.Member{
-		Group: p.group(), ID: p.identity, Network: p.network.title(), Tables: p.tables, Addrs: p.endpoint.addrs(),
+		Group: p.group(), ID: p.identity, Network: p.network.title(), Tables: p.tables, Settings: p.settings, Addrs: p.endpoint.addrs(),
 		Internal: p.network.Internal, Routed: p.routed(),
 	}
 	for _, f := range p.endpoint.Published {

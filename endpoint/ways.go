@@ -31,7 +31,7 @@ func (p *place) name(other *place) policy.End {
 
 // alike is equal for places that are judged alike, replicas of a service.
 func (p *place) alike() string {
-	return fmt.Sprint(p.identity, p.network.ID, p.closed, p.tables.Hash(), p.program.Enforcement)
+	return fmt.Sprint(p.identity, p.network.ID, p.closed, p.tables.Hash(), p.settings.Enforcement, p.settings.KeepDenies)
 }
 
 // between finds the ways between containers: on the networks that they share, else from every network of one to every
@@ -290,27 +290,35 @@ func (x *explainer) fromWorld() []way {
 			continue
 		}
 		published := t.leading(x.target)
+		if len(published) == 0 || x.target.addr.IsValid() {
+			ways = append(ways, x.unreachable(t, published))
+			continue
+		}
 		for _, p := range published {
 			ways = append(ways, x.worldBehind(backend{t, p})...)
 		}
-		if len(published) > 0 {
-			continue
-		}
-		w := way{source: api.Party{Entity: api.EntityWorld, Addr: x.from.addr}, destination: t.party(), at: t}
-		switch {
-		case t.network.Internal:
-			w.blocked = "network " + t.network.title() + " is internal: nothing reaches it from outside"
-			w.remedy = "connect the container to a network that is not internal, and publish the port"
-		case x.target.port == "":
-			w.blocked = "the container publishes no port, and its network is masqueraded: nobody outside can reach its address"
-			w.remedy = "publish a port (docker run -p, compose ports:)"
-		default:
-			w.blocked = "port " + x.target.port + " is not published, and its network is masqueraded: nobody outside can reach its address"
-			w.remedy = "publish the port (docker run -p " + x.target.port + ", compose ports:)"
-		}
-		ways = append(ways, w)
 	}
 	return ways
+}
+
+// unreachable is the way that is none: the world does not reach a container's own address.
+func (x *explainer) unreachable(t *place, published []service.Published) way {
+	w := way{source: api.Party{Entity: api.EntityWorld, Addr: x.from.addr}, destination: t.party(), at: t}
+	const masqueraded = "its network is masqueraded: nobody outside can reach its address"
+	switch {
+	case t.network.Internal:
+		w.blocked = "network " + t.network.title() + " is internal: nothing reaches it from outside"
+		w.remedy = "connect the container to a network that is not internal, and publish the port"
+	case len(published) > 0:
+		port := strconv.Itoa(int(published[0].Frontend.Port))
+		w.blocked, w.remedy = masqueraded, "use port "+port+" of the host, which leads to it: sluice why "+x.from.text+" @host:"+port
+	case x.target.port == "":
+		w.blocked, w.remedy = "the container publishes no port, and "+masqueraded, "publish a port (docker run -p, compose ports:)"
+	default:
+		w.blocked = "port " + x.target.port + " is not published, and " + masqueraded
+		w.remedy = "publish the port (docker run -p " + x.target.port + ", compose ports:)"
+	}
+	return w
 }
 
 // leading are the published ports of the container that lead to the port that was asked for, all without one.

@@ -46,6 +46,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["setvar"] = setVariable
 	all["random-kills"] = randomKills
 	all["session"] = runSession
+	all["agree"] = checkAgreement
 	all["recipes"] = runRecipes
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {

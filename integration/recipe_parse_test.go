@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +18,7 @@ services:
 ` + "```" + `
 | from | to | port | | rule |
 |---|---|---|---|---|
-| web, cron | ` + "`db`" + ` | 5432, 53/udp, 7/any, ping | denied | ` + "`sluice.ingress`" + ` |
+| web, cron | ` + "`db`" + ` | 5432, 53/udp, 7/any, ping, ping6 | denied | ` + "`sluice.ingress`" + ` |
 
 ` + "```sh" + `
 docker run -d --name web -p 8080:81 \
@@ -64,7 +66,7 @@ func TestParseRecipes(t *testing.T) {
 	if strings.Join(first.from, "+") != "web+cron" || first.to[0] != "db" || first.verdict != denied || first.rule != "sluice.ingress" {
 		t.Errorf("got %+v", first)
 	}
-	want := []port{{"tcp", 5432}, {"udp", 53}, {"tcp", 7}, {"udp", 7}, {network: "ping"}}
+	want := []port{{"tcp", 5432, 0}, {"udp", 53, 0}, {"tcp", 7, 0}, {"udp", 7, 0}, {network: "ping"}, {network: "ping", family: 6}}
 	if !slices.Equal(first.ports, want) {
 		t.Errorf("got %v", first.ports)
 	}
@@ -83,10 +85,37 @@ func TestParseRecipes(t *testing.T) {
 func TestParseRecipesRefuses(t *testing.T) {
 	for _, line := range []string{
 		"| a | b | 80 |", "| a | b | http | allowed |", "| a | b | 80 | perhaps |", "| a | b | 80/icmp | allowed |",
-		"| a | b | 80 | fastmbit |", "| a | b | 70000 | allowed |", "| a | b | 80 | allowed | rule | more |",
+		"| a | b | 80 | fastmbit |", "| a | b | 70000 | allowed |", "| a | b | 80 | allowed | rule | remark | more |",
 	} {
 		if _, err := parseRecipes("| from | to | port | |\n|---|---|---|---|\n" + line + "\n"); err == nil || !strings.Contains(err.Error(), "line 3") {
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// TestExamplesAreTried: every example of the documents about policy has a truth table.
+func TestExamplesAreTried(t *testing.T) {
+	for _, name := range []string{"cookbook", "policy", "policy-formats"} {
+		text, err := os.ReadFile("../docs/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipes, err := parseRecipes(string(text))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		tried := 0
+		for _, r := range recipes {
+			for _, step := range r.steps {
+				switch step.(type) {
+				case composition, documents:
+					tried++
+				}
+			}
+		}
+		blocks := regexp.MustCompile("(?m)^(```|<!-- )(yaml|json)( compose)?$").FindAllString(string(text), -1)
+		if len(blocks) == 0 || tried != len(blocks) {
+			t.Errorf("%s has %d examples, of which %d are in a recipe with a truth table", name, len(blocks), tried)
 		}
 	}
 }

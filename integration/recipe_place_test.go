@@ -157,7 +157,8 @@ func (k *kitchen) addAddress(ctx context.Context, a netip.Addr, namespace string
 	return nil
 }
 
-// serve lets a machine that is no container answer on ports. Those that containers publish are theirs.
+// serve lets a machine that is no container answer on ports, those that containers publish excepted. It listens on each
+// address alone, so that datagrams are answered from the one that was asked.
 func (k *kitchen) serve(ctx context.Context, to place, ports []port) error {
 	if to.container != "" {
 		return nil
@@ -167,38 +168,44 @@ func (k *kitchen) serve(ctx context.Context, to place, ports []port) error {
 		return err
 	}
 	for _, p := range ports {
-		on, listening := "", "127.0.0.1"
-		if to.bind { // answers must come from the address that was asked
-			on, listening = to.name, to.name
-		}
-		key := fmt.Sprintf("%s/%s/%s", to.namespace, on, p)
 		taken := to.namespace == "" && strings.Contains(published, fmt.Sprintf(`"hostPort": %d,`, p.number))
-		if k.added[key] || taken || p.network == "ping" || to.namespace != "" && p.number == 80 {
+		standing := p.number == 80 && to.namespace != "" || p.number == 7000 && to.namespace == ""
+		if taken || standing || p.network == "ping" {
 			continue
 		}
-		k.added[key] = true
-		tcp, udp := strconv.Itoa(int(p.number)), ""
-		if p.network == "udp" {
-			tcp, udp = udp, tcp
-		}
-		serving, stop := context.WithCancel(ctx)
-		cmd := inBackground(serving, k.host, slices.Concat(to.enter, []string{
-			filepath.Join(k.host.Bin, "probe"), "serve", "-name", to.name, "-on", on, "-tcp", tcp, "-udp", udp, "-http", ""})...)
-		if err := cmd.Start(); err != nil {
-			stop()
-			return err
-		}
-		k.undo = append(k.undo, func() {
-			stop()
-			_ = cmd.Wait()
-		})
-		err := hosts.Poll(settleTime, func() error {
-			_, err := k.host.Output(ctx, slices.Concat(to.enter, []string{"probe", p.network, "-w", "1s", net.JoinHostPort(listening, strconv.Itoa(int(p.number)))})...)
-			return err
-		})
-		if err != nil {
-			return err
+		for _, on := range to.addresses {
+			if err := k.serveOn(ctx, to, p, on.String()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func (k *kitchen) serveOn(ctx context.Context, to place, p port, on string) error {
+	key := on + " " + p.String()
+	if k.added[key] {
+		return nil
+	}
+	k.added[key] = true
+	tcp, udp := strconv.Itoa(int(p.number)), ""
+	if p.network == "udp" {
+		tcp, udp = udp, tcp
+	}
+	serving, stop := context.WithCancel(ctx)
+	cmd := inBackground(serving, k.host, slices.Concat(to.enter, []string{
+		filepath.Join(k.host.Bin, "probe"), "serve", "-name", to.name, "-on", on, "-tcp", tcp, "-udp", udp, "-http", ""})...)
+	if err := cmd.Start(); err != nil {
+		stop()
+		return err
+	}
+	k.undo = append(k.undo, func() {
+		stop()
+		_ = cmd.Wait()
+	})
+	target := net.JoinHostPort(on, strconv.Itoa(int(p.number)))
+	return hosts.Poll(settleTime, func() error {
+		_, err := k.host.Output(ctx, slices.Concat(to.enter, []string{"probe", p.network, "-w", "1s", target})...)
+		return err
+	})
 }

@@ -153,7 +153,7 @@ func (k *kitchen) table(ctx context.Context, rows table) error {
 	k.rows += len(rows)
 	results := make([]error, len(tries))
 	var wait sync.WaitGroup
-	atOnce := make(chan struct{}, 6)
+	atOnce := make(chan struct{}, 12)
 	for n, a := range tries {
 		try := func() {
 			if err := k.attempt(ctx, a); err != nil {
@@ -201,7 +201,9 @@ func (k *kitchen) attempts(ctx context.Context, r row) ([]attempt, error) {
 			}
 			for _, address := range to.reachedFrom(from) {
 				for _, p := range r.ports {
-					all = append(all, attempt{r, from, to, address, p})
+					if p.family == 0 || (p.family == 4) == address.Is4() {
+						all = append(all, attempt{r, from, to, address, p})
+					}
 				}
 			}
 		}

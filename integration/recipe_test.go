@@ -45,10 +45,11 @@ const (
 	limited = "mbit"    // let through, at a rate
 )
 
-// port is how a row's destination is reached: a port of tcp or udp, or ping.
+// port is how a row's destination is reached: a port of tcp or udp, or ping, by one family or both.
 type port struct {
 	network string
 	number  uint16
+	family  int // 4, 6 or, for both, 0
 }
 
 func (p port) String() string {
@@ -134,14 +135,14 @@ func (p *recipeReader) end() {
 	p.current, p.tested = recipe{title: p.current.title}, false
 }
 
-// parseRow reads | from | to | ports | verdict | rule |.
+// parseRow reads | from | to | ports | verdict | rule | remark |, without the last or the last two.
 func parseRow(line string, number int) (row, error) {
 	cells := strings.Split(strings.Trim(strings.ReplaceAll(line, "`", ""), "| "), "|")
 	for i := range cells {
 		cells[i] = strings.TrimSpace(cells[i])
 	}
-	if len(cells) < 4 || len(cells) > 5 {
-		return row{}, fmt.Errorf("line %d: a truth table has the columns from, to, ports, verdict and, optionally, rule", number)
+	if len(cells) < 4 || len(cells) > 6 {
+		return row{}, fmt.Errorf("line %d: a truth table has the columns from, to, ports, verdict and, optionally, rule and a remark", number)
 	}
 	r := row{line: number, from: items(cells[0]), to: items(cells[1]), verdict: cells[3]}
 	if mbit, ok := strings.CutSuffix(r.verdict, limited); ok {
@@ -154,7 +155,7 @@ func parseRow(line string, number int) (row, error) {
 	if !slices.Contains([]string{allowed, denied, audited, limited}, r.verdict) {
 		return row{}, fmt.Errorf("line %d: %q is no verdict", number, r.verdict)
 	}
-	if len(cells) == 5 {
+	if len(cells) > 4 {
 		r.rule = cells[4]
 	}
 	for _, name := range items(cells[2]) {
@@ -175,10 +176,13 @@ func items(cell string) []string {
 	return all
 }
 
-// parsePorts reads 80, 80/tcp, 80/udp, 80/any and ping.
+// parsePorts reads 80, 80/tcp, 80/udp, 80/any, ping, ping4 and ping6.
 func parsePorts(name string) ([]port, error) {
-	if name == "ping" {
+	switch name {
+	case "ping":
 		return []port{{network: "ping"}}, nil
+	case "ping4", "ping6":
+		return []port{{network: "ping", family: int(name[4] - '0')}}, nil
 	}
 	number, network, found := strings.Cut(name, "/")
 	n, err := strconv.ParseUint(number, 10, 16)
@@ -190,9 +194,9 @@ func parsePorts(name string) ([]port, error) {
 		if !found {
 			network = "tcp"
 		}
-		return []port{{network, uint16(n)}}, nil
+		return []port{{network: network, number: uint16(n)}}, nil
 	case network == "any":
-		return []port{{"tcp", uint16(n)}, {"udp", uint16(n)}}, nil
+		return []port{{network: "tcp", number: uint16(n)}, {network: "udp", number: uint16(n)}}, nil
 	}
 	return nil, fmt.Errorf("%q is no port", name)
 }

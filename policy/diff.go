@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -14,7 +15,7 @@ type Difference struct {
 	Opened, Closed Reach
 }
 
-// Diff compares what the same members may open to each other before and after a change of their tables. The slices are
+// Diff compares what the same members may open to each other before and after a change of their tables and settings. The slices are
 // parallel.
 func Diff(before, after []Member, universe *Universe) []Difference {
 	d := differences{}
@@ -44,14 +45,13 @@ func pairKinds(before, after []Member) []change {
 	type key struct {
 		group, network string
 		id             identity.ID
-		old, new       [3]string
+		old, new       string
 	}
-	hashes := func(t Tables) [3]string { return [3]string{t.Egress.Hash(), t.Ingress.Hash(), t.Publish.Hash()} }
 	var out []change
 	at := map[key]int{}
 	for i := range before {
 		b, a := before[i], after[i]
-		k := key{b.Group, b.Network, b.ID, hashes(b.Tables), hashes(a.Tables)}
+		k := key{b.Group, b.Network, b.ID, b.judging(), a.judging()}
 		n, ok := at[k]
 		if !ok {
 			at[k] = len(out)
@@ -63,6 +63,11 @@ func pairKinds(before, after []Member) []change {
 		out[n].new.Published = slices.Concat(out[n].new.Published, a.Published)
 	}
 	return out
+}
+
+// judging is equal for members that judge alike.
+func (m *Member) judging() string {
+	return fmt.Sprint(m.Tables.Hash(), m.Settings.Enforcement, m.Settings.KeepDenies)
 }
 
 // differences gathers what opens and closes between two ends.

@@ -44,9 +44,13 @@ func TestReferenceExamples(t *testing.T) {
 	}
 }
 
-// TestReferenceLabels reads the labels of every compose example.
+// TestReferenceLabels reads the labels of every compose example, those of the cookbook too.
 func TestReferenceLabels(t *testing.T) {
-	blocks := regexp.MustCompile("(?ms)^```yaml compose\n(.*?)^```$").FindAllStringSubmatch(reference(t), -1)
+	cookbook, err := os.ReadFile("../docs/cookbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml compose\n(.*?)^```$").FindAllStringSubmatch(reference(t)+string(cookbook), -1)
 	services := 0
 	for _, b := range blocks {
 		var file struct {
@@ -58,10 +62,12 @@ func TestReferenceLabels(t *testing.T) {
 		for name, service := range file.Services {
 			services++
 			l := identity.Labels{labelProject: "shop", labelService: name, labelNetwork: "front"}
+			own := false
 			for key, value := range service.Labels {
 				l[key] = value
+				own = own || strings.HasPrefix(key, LabelPrefix) && !strings.HasPrefix(key, prefixPort)
 			}
-			if p, err := LabelPolicy(l); err != nil || p == nil && len(service.Labels) > 0 {
+			if p, err := LabelPolicy(l); err != nil || p == nil && own {
 				t.Errorf("%s: %v, %v", name, p, err)
 			}
 		}

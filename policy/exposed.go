@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -29,6 +30,8 @@ type Exposure struct {
 	From      string // NameNetwork, NameOther, NameHost, a group of containers, or a part of the world
 	Reach     Reach
 	Rule      RuleRef // zero: no rule restricts it
+	// Watched is Audit or Learn where it passes only for that; the rule is the one that denies it.
+	Watched Enforcement
 	// Peer and PeerClass are the identity of a group of containers; Unknown for other ends.
 	Peer      identity.ID
 	PeerClass Class
@@ -60,7 +63,7 @@ func Exposed(members []Member, universe *Universe) []Exposure {
 	slices.SortStableFunc(all, func(a, b Exposure) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address),
 			cmp.Compare(a.firstKey(), b.firstKey()), cmp.Compare(a.From, b.From),
-			cmp.Compare(a.Rule.String(), b.Rule.String()))
+			cmp.Compare(a.Rule.String(), b.Rule.String()), cmp.Compare(a.Watched, b.Watched))
 	})
 	return all
 }
@@ -99,14 +102,15 @@ type exposer struct {
 func (e *exposer) inside(addr netip.Addr) {
 	t := e.m.Tables.Ingress
 	for class, name := range map[Class]string{ClassNetwork: NameNetwork, ClassOther: NameOther, ClassHost: NameHost} {
-		e.profile(Exposure{Address: addr, From: name}, e.classProfile(class))
+		e.profile(Exposure{Address: addr, From: name}, e.classProfile(class), class)
 	}
 	if t == nil {
 		return
 	}
 	for _, peer := range t.Identities {
 		if group, ok := e.groups[peer.ID]; ok {
-			e.profile(Exposure{Address: addr, From: group, Peer: peer.ID, PeerClass: e.classOf(peer.ID)}, peer.Profile)
+			class := e.classOf(peer.ID)
+			e.profile(Exposure{Address: addr, From: group, Peer: peer.ID, PeerClass: class}, peer.Profile, class)
 		}
 	}
 }
@@ -122,28 +126,33 @@ func (e *exposer) classProfile(class Class) Profile {
 	if t := e.m.Tables.Ingress; t != nil {
 		return t.Defaults[class]
 	}
-	v, _ := openVerdict(Ingress, class, false)
-	return Profile{{Verdict: v}}
+	return profileOf(Ingress, nil, identity.Unknown, class, netip.Addr{})
 }
 
-// profile enters what a profile allows, by rule.
-func (e *exposer) profile(base Exposure, p Profile) {
+// profile enters what a profile of ingress lets in, by rule.
+func (e *exposer) profile(base Exposure, p Profile, class Class) {
 	base.Group, base.Network = e.m.Group, e.m.Network
-	for rule, r := range p.byRule() {
+	t := e.m.Tables.Ingress
+	for say, r := range p.byRule() {
 		one := base
 		one.Reach = r
-		one.Rule, _ = e.m.Tables.Ingress.Rule(rule)
+		one.Rule, _ = t.Rule(say.Rule)
+		if say.Verdict == Deny {
+			if !e.m.Settings.Suspends(Ingress, t, class, say.Rule) {
+				continue
+			}
+			one.Watched = e.m.Settings.Enforcement
+		}
 		e.found = append(e.found, one)
 	}
 }
 
-// byRule is what the profile allows, by the rule that does.
-func (p Profile) byRule() map[uint16]Reach {
-	out := map[uint16]Reach{}
+// byRule is what the profile says, by verdict and rule.
+func (p Profile) byRule() map[PortVerdict]Reach {
+	out := map[PortVerdict]Reach{}
 	for i, entry := range p {
-		if entry.Verdict == Allow {
-			out[entry.Rule] = out[entry.Rule].push(entry.From, p.end(i))
-		}
+		key := PortVerdict{Verdict: entry.Verdict, Rule: entry.Rule}
+		out[key] = out[key].push(entry.From, p.end(i))
 	}
 	return out
 }
@@ -151,14 +160,11 @@ func (p Profile) byRule() map[uint16]Reach {
 // world is what the world reaches under the container's own address.
 func (e *exposer) world(addr netip.Addr) {
 	profile := func(a netip.Addr) Profile {
-		if t := e.m.Tables.Ingress; t != nil {
-			return t.profile(identity.World, ClassWorld, a)
-		}
-		return e.classProfile(ClassWorld)
+		return profileOf(Ingress, e.m.Tables.Ingress, identity.World, ClassWorld, a)
 	}
 	same := func(a netip.Addr) string { return profileKey(profile(a)) }
 	for _, part := range worldParts([]*Table{e.m.Tables.Ingress}, e.lan, addr, same) {
-		e.profile(e.part(Exposure{Address: addr}, part), profile(part.Sample))
+		e.profile(e.part(Exposure{Address: addr}, part), profile(part.Sample), ClassWorld)
 	}
 }
 
@@ -177,26 +183,32 @@ func (e *exposer) published(p Publication) {
 	backend := Key(p.Protocol, p.Port)
 	base := Exposure{Group: e.m.Group, Network: e.m.Network, Address: p.Addr, Published: true, Port: p.Port,
 		Reach: PortReach(p.Protocol, p.HostPort, p.HostPort)}
-	if v, n := Judge(Ingress, e.m.Tables.Ingress, identity.Host, ClassHost, netip.Addr{}, backend); v == Allow {
-		ref, _ := e.m.Tables.Ingress.Rule(n)
-		host := base
-		host.From, host.Rule = NameHost, ref
-		e.found = append(e.found, host)
-	}
+	t := e.m.Tables.Ingress
+	v, n := Judge(Ingress, t, identity.Host, ClassHost, netip.Addr{}, backend)
+	ref, _ := t.Rule(n)
+	host := base
+	host.From = NameHost
+	e.enter(host, entry{v == Allow || e.m.Settings.Suspends(Ingress, t, ClassHost, n), v, ref})
 	if e.m.Internal {
 		return
 	}
 	same := func(a netip.Addr) string {
-		v, ref := e.m.published(p, a)
-		return v.String() + ref.String()
+		return fmt.Sprint(e.m.published(p, a))
 	}
 	for _, part := range worldParts([]*Table{e.m.Tables.Ingress, e.m.Tables.Publish}, e.lan, p.Addr, same) {
-		if v, ref := e.m.published(p, part.Sample); v == Allow {
-			one := e.part(base, part)
-			one.Rule = ref
-			e.found = append(e.found, one)
-		}
+		e.enter(e.part(base, part), e.m.published(p, part.Sample))
 	}
+}
+
+// enter enters a way in by a published port, if it is one.
+func (e *exposer) enter(x Exposure, by entry) {
+	if !by.passes {
+		return
+	}
+	if x.Rule = by.rule; by.verdict == Deny {
+		x.Watched = e.m.Settings.Enforcement
+	}
+	e.found = append(e.found, x)
 }
 
 func profileKey(p Profile) string {

@@ -14,6 +14,8 @@ import (
 type Edge struct {
 	From, To string
 	Reach    Reach
+	// Unenforced is what of it passes only because a policy that denies it is not enforced (Audit, Learn).
+	Unenforced Reach
 }
 
 // Graph tells who may open what to whom: both policies, the sender's egress and the receiver's ingress, must allow it,
@@ -25,11 +27,13 @@ func Graph(members []Member, universe *Universe) []Edge {
 		from := &kinds[i]
 		for j := range kinds {
 			if i != j || from.count > 1 {
-				g.add(from.Group, kinds[j].Group, between(&from.Member, &kinds[j].Member))
+				to := &kinds[j].Member
+				g.add(from.Group, to.Group, between(&from.Member, to), between(from.strict(), to.strict()))
 			}
 		}
-		g.add(from.Group, NameHost, from.egress(identity.Host, ClassHost, netip.Addr{}))
-		g.add(NameHost, from.Group, from.ingress(identity.Host, ClassHost, netip.Addr{}))
+		strict := from.strict()
+		g.add(from.Group, NameHost, from.egress(identity.Host, ClassHost, netip.Addr{}), strict.egress(identity.Host, ClassHost, netip.Addr{}))
+		g.add(NameHost, from.Group, from.ingress(identity.Host, ClassHost, netip.Addr{}), strict.ingress(identity.Host, ClassHost, netip.Addr{}))
 		g.world(&from.Member, universe.lanRanges)
 	}
 	return g.edges()
@@ -64,23 +68,31 @@ func kindsOf(members []Member) []kind {
 }
 
 // collector gathers edges, the reaches of equal ends together.
-type collector map[[2]string]Reach
+type collector map[[2]string]*Edge
 
-func (g collector) add(from, to string, r Reach) {
-	if len(r) > 0 {
-		ends := [2]string{from, to}
-		g[ends] = g[ends].Or(r)
+// add adds what passes, of it what would if all policies were enforced.
+func (g collector) add(from, to string, r, strict Reach) {
+	if len(r) == 0 {
+		return
 	}
+	ends := [2]string{from, to}
+	if g[ends] == nil {
+		g[ends] = &Edge{From: from, To: to}
+	}
+	e := g[ends]
+	e.Reach, e.Unenforced = e.Reach.Or(r), e.Unenforced.Or(r.Minus(strict))
 }
 
 // world adds what a member and the parts of the world may open to each other.
 func (g collector) world(m *Member, lan []addrRange) {
-	for _, part := range worldParts([]*Table{m.Tables.Egress}, lan, netip.Addr{}, func(a netip.Addr) string { return m.toWorld(a).key() }) {
-		g.add(m.Group, part.Name, m.toWorld(part.Sample))
+	strict := m.strict()
+	out := func(a netip.Addr) string { return m.toWorld(a).key() + "/" + strict.toWorld(a).key() }
+	for _, part := range worldParts([]*Table{m.Tables.Egress}, lan, netip.Addr{}, out) {
+		g.add(m.Group, part.Name, m.toWorld(part.Sample), strict.toWorld(part.Sample))
 	}
-	in := []*Table{m.Tables.Ingress, m.Tables.Publish}
-	for _, part := range worldParts(in, lan, netip.Addr{}, func(a netip.Addr) string { return m.fromWorld(a).key() }) {
-		g.add(part.Name, m.Group, m.fromWorld(part.Sample))
+	in := func(a netip.Addr) string { return m.fromWorld(a).key() + "/" + strict.fromWorld(a).key() }
+	for _, part := range worldParts([]*Table{m.Tables.Ingress, m.Tables.Publish}, lan, netip.Addr{}, in) {
+		g.add(part.Name, m.Group, m.fromWorld(part.Sample), strict.fromWorld(part.Sample))
 	}
 }
 
@@ -96,8 +108,8 @@ func (r Reach) key() string {
 // edges are sorted by their ends.
 func (g collector) edges() []Edge {
 	out := make([]Edge, 0, len(g))
-	for ends, r := range g {
-		out = append(out, Edge{ends[0], ends[1], r})
+	for _, e := range g {
+		out = append(out, *e)
 	}
 	slices.SortFunc(out, func(a, b Edge) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	return out

@@ -83,11 +83,12 @@ func (r *labelReader) policy() (*Policy, error) {
 	return &Policy{Name: LabelPolicyName, Origin: OriginLabel, Rules: []Rule{r.rule}}, nil
 }
 
-// ownKeys are the keys of the labels that are settings for Sluice, sorted.
+// ownKeys are the keys of the labels that are settings for Sluice, or meant to be (Sluice.Egress), sorted.
 func ownKeys(l identity.Labels) []string {
 	var keys []string
 	for key := range l {
-		if strings.HasPrefix(key, LabelPrefix) && key != labelNetwork && key != labelName {
+		own := len(key) >= len(LabelPrefix) && strings.EqualFold(key[:len(LabelPrefix)], LabelPrefix)
+		if own && key != labelNetwork && key != labelName {
 			keys = append(keys, key)
 		}
 	}
@@ -114,13 +115,16 @@ func (r *labelReader) label(key, value string) {
 			r.fail(key, 1, "%s: %v", shorten(value), err)
 		}
 	default:
-		r.fail(key, 0, "Sluice knows no such label%s", suggestKey(key))
+		r.fail(key, 0, "Sluice knows no such label%s", suggestKey(strings.ToLower(key)))
 	}
 }
 
 // suggestKey is suggest for labels: what starts like the word comes first.
 func suggestKey(key string) string {
 	keys := LabelKeys()
+	if slices.Contains(keys, key) {
+		return ", did you mean " + key + "?"
+	}
 	if i := slices.IndexFunc(keys, func(k string) bool { return strings.HasPrefix(k, key+".") }); i >= 0 {
 		return ", did you mean " + keys[i] + "?"
 	}

@@ -23,6 +23,7 @@ func shop(more string) identity.Labels {
 func TestLabelPolicyRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"sluice.egres=db":                               "label sluice.egres=\"db\": Sluice knows no such label, did you mean sluice.egress?",
+		"Sluice.Egress=db":                              "label Sluice.Egress=\"db\": Sluice knows no such label, did you mean sluice.egress?",
 		"sluice.http.80=GET":                            "label sluice.http.80=\"GET\": Sluice knows no such label",
 		"sluice.egress=db:543x":                         "label sluice.egress=\"db:543x\": column 4: \"543x\" is neither a port",
 		"sluice.ingress=web, @hosst":                    "label sluice.ingress=\"web, @hosst\": column 6: unknown group \"@hosst\", did you mean @host?",

@@ -14,7 +14,9 @@ type Member struct {
 	ID      identity.ID
 	Network string
 	Tables  Tables
-	Addrs   []netip.Addr
+	// Settings say whether the tables are enforced.
+	Settings Settings
+	Addrs    []netip.Addr
 	// Internal: the network refuses the world. Routed: the world reaches the container under its own address.
 	Internal, Routed bool
 	Published        []Publication
@@ -38,23 +40,39 @@ const (
 
 // egress is what the member may open to a peer of this identity, class and address.
 func (m *Member) egress(id identity.ID, class Class, addr netip.Addr) Reach {
-	return allowed(Egress, m.Tables.Egress, id, class, addr)
+	return m.passing(Egress, m.Tables.Egress, id, class, addr)
 }
 
 // ingress is what the member accepts.
 func (m *Member) ingress(id identity.ID, class Class, addr netip.Addr) Reach {
-	return allowed(Ingress, m.Tables.Ingress, id, class, addr)
+	return m.passing(Ingress, m.Tables.Ingress, id, class, addr)
 }
 
-// allowed is what a table that may be nil allows a peer.
-func allowed(d Direction, t *Table, id identity.ID, class Class, addr netip.Addr) Reach {
+// passing is what a table that may be nil allows a peer, and what passes all the same.
+func (m *Member) passing(d Direction, t *Table, id identity.ID, class Class, addr netip.Addr) Reach {
+	var r Reach
+	p := profileOf(d, t, id, class, addr)
+	for i, e := range p {
+		if e.Verdict == Allow || m.Settings.Suspends(d, t, class, e.Rule) {
+			r = r.push(e.From, p.end(i))
+		}
+	}
+	return r
+}
+
+// profileOf is what a table that may be nil says of a peer.
+func profileOf(d Direction, t *Table, id identity.ID, class Class, addr netip.Addr) Profile {
 	if t != nil {
-		return t.profile(id, class, addr).Allowed()
+		return t.profile(id, class, addr)
 	}
-	if v, _ := openVerdict(d, class, false); v == Allow {
-		return Everything
-	}
-	return nil
+	v, _ := openVerdict(d, class, false)
+	return Profile{{Verdict: v}}
+}
+
+// strict is the member as if its tables were enforced.
+func (m Member) strict() *Member {
+	m.Settings = Settings{}
+	return &m
 }
 
 // classOf is what two members are to each other.
@@ -82,21 +100,28 @@ func (m *Member) fromWorld(addr netip.Addr) Reach {
 		r = m.ingress(identity.World, ClassWorld, addr)
 	}
 	for _, p := range m.Published {
-		if v, _ := m.published(p, addr); v == Allow {
+		if e := m.published(p, addr); e.passes {
 			r = r.Or(PortReach(p.Protocol, p.Port, p.Port))
 		}
 	}
 	return r
 }
 
-// published is the verdict on an address of the world that uses a published port, and the rule.
-func (m *Member) published(p Publication, addr netip.Addr) (Verdict, RuleRef) {
+// entry is what becomes of those who use a published port.
+type entry struct {
+	passes  bool
+	verdict Verdict
+	rule    RuleRef
+}
+
+// published is what becomes of an address of the world that uses a published port.
+func (m *Member) published(p Publication, addr netip.Addr) entry {
 	if p.Addr.IsValid() && addr.Unmap().Is4() != p.Addr.Unmap().Is4() {
-		return Deny, RuleRef{}
+		return entry{}
 	}
 	v, n, by := m.Tables.JudgePublished(identity.World, ClassWorld, addr, Key(p.Protocol, p.Port), Key(p.Protocol, p.HostPort))
 	ref, _ := by.Rule(n)
-	return v, ref
+	return entry{v == Allow || m.Settings.Suspends(Ingress, by, ClassWorld, n), v, ref}
 }
 
 // toWorld is what the member may open to an address of the world.

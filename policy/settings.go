@@ -90,6 +90,15 @@ func (s *Set) Settings(l identity.Labels) (Settings, error) {
 	return result, nil
 }
 
+// Suspends tells whether a connection passes although a rule of the table denies it, for the container is only watched.
+// That other networks need a rule of ingress holds in any mode, an administrator's deny with KeepDenies.
+func (s Settings) Suspends(d Direction, t *Table, class Class, rule uint16) bool {
+	if s.Enforcement == Enforce || d == Ingress && class == ClassOther {
+		return false
+	}
+	return !s.KeepDenies || t == nil || rule == 0 || rule > t.Denies
+}
+
 // PublishDefault is who may reach a published port that no rule is about: the daemon's setting publish-default.
 type PublishDefault uint8
 

@@ -33,6 +33,12 @@ STEP __u32 receivers_judgement(const struct packet *p, const struct flow *f)
 	return f->ingress_peer == IDENTITY ? f->ingress_revision : 0;
 }
 
+/* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
+STEP int allowed_before(struct __sk_buff *skb)
+{
+	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
+}
+
 /* To a container of this host: its own ingress judges. Answers only if that is missing. */
 STEP int to_container(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {

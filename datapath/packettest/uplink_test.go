@@ -321,6 +321,23 @@ func TestPrivilegedHairpin(t *testing.T) {
 	})
 }
 
+// A container that comes back by its own published port is judged as itself, on its way there and back, not as the gateway
+// that stands for it.
+func TestPrivilegedHairpinIsItself(t *testing.T) {
+	both(t, func(t *testing.T, family int) {
+		o := newOutside(t, "SERVICES")
+		host, _ := outsideOf(family)
+		o.publish(wildcard(family), 80, tcp, bob.addr(family), 8000)
+		own := o.load(bob, options{features: open.with("SERVICES", "POLICY_INGRESS"), policies: map[string]stub{"policy_ingress": onlyIdentity(bob.identity, 1)}})
+		if verdict, _ := o.leave(own, bob.to(host).tcp(5000, 80, "S")); verdict != tcRedirect {
+			t.Errorf("verdict %d", verdict)
+		}
+		if verdict, _ := o.leave(own, bob.to(bob.gateway(family).String()).tcp(8000, 5000, "SA")); verdict != tcRedirect {
+			t.Errorf("verdict %d on the answer", verdict)
+		}
+	})
+}
+
 // A container of another network needs a rule for the real port, whatever the published one is.
 func TestPrivilegedHairpinPolicy(t *testing.T) {
 	both(t, func(t *testing.T, family int) {

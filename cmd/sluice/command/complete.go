@@ -78,6 +78,25 @@ func endpointNames(ctx context.Context, c *api.Client) ([]cobra.Completion, erro
 	})
 }
 
+// containerNames completes containers and compose services.
+func containerNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Endpoints(ctx)
+	out, err := words(all, err, func(e api.Endpoint) (string, string) { return orID(e.Container, e.ID), "container" })
+	for _, e := range all {
+		if e.Project != "" && e.Service != "" {
+			out = append(out, cobra.CompletionWithDesc(e.Project+"/"+e.Service, "compose service"))
+		}
+	}
+	return out, err
+}
+
+// endNames completes what explanations are asked about.
+func endNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	out, err := containerNames(ctx, c)
+	return append(out, cobra.CompletionWithDesc("@host", "this host"), cobra.CompletionWithDesc("@lan", "the local networks"),
+		cobra.CompletionWithDesc("@internet", "all other addresses")), err
+}
+
 func identityNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
 	all, err := c.Identities(ctx)
 	return words(all, err, func(i api.Identity) (string, string) {

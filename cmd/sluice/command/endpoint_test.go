@@ -70,7 +70,7 @@ func TestEndpointLabelWaits(t *testing.T) {
 	f.Regenerations[1].Error = "load programs: invalid argument"
 	got = sluice(t, f, "endpoint", "label", "web", "--add", "tier=blue", "--wait")
 	want := "sluice: regenerate endpoints: 1 of 2 failed and run their old programs\n  db@back: load programs: invalid argument\n"
-	if got.code != exitRefused || got.err != want {
+	if got.code != exitRefused || got.err != want || got.out != "revision 12 is not in effect everywhere: 1 endpoint regenerated, 1 not\n" {
 		t.Errorf("got %+v, want stderr %q", got, want)
 	}
 	f.Regenerations[1].Error, f.WaitError = "", errors.New("the kernel is gone")

@@ -38,13 +38,15 @@ of @host or of the host's address that a container publishes leads to that conta
 
 With --with the answer is for policies that are not applied yet, by the tables they would give.
 
-Exit codes: 0 if all that was asked is allowed, 1 if it is denied or only partly allowed.`,
+Exit codes: 0 if all that was asked is allowed, 1 if it is denied or only partly allowed. Whoever runs
+it in a script and must tell a denial from an error, which is 1 too, looks at the output: of an error
+there is none, only a message on standard error; -o json prints the verdict.`,
 		Example: fmt.Sprintf(`  sluice %[1]s web db:5432
   sluice %[1]s shop/web 192.0.2.7:443
   sluice %[1]s @internet @host:8080
   sluice %[1]s web db:5432 --with stricter.yaml -o json`, words),
 		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.complete(2, endpointNames),
+		ValidArgsFunction: a.complete(2, endNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, err := a.readSources(with)
 			if err != nil {

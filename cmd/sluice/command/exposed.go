@@ -21,11 +21,13 @@ func (a *app) exposed() *cobra.Command {
 		Long: `List every address and port on which containers can be reached, from where, and the rule that lets it
 in: published ports, and the containers' own addresses from the same network (@net), other networks
 (@other), this host (@host), and, where the network is routed, from outside (@lan, @internet). It is
-what the receivers accept, whether or not the senders' own policies let them try.
+what the receivers accept, whether or not the senders' own policies let them try; also what only the
+mode audit or learn lets pass, which the rule column says.
 
-With --allow, ways that the list does not name are marked, and the exit code is 1 if there are any. A
-line of the list names containers (compose project/service, or a name; * for any part), ports and who
-may reach them; commas separate several. Of published ports it is the host's port.
+With --allow, ways that the list does not name are marked, and the exit code is 1 if there are any. (Of
+an error it is 1 too, with no output but a message on standard error; -o json has "beyond".) A line
+of the list names containers (compose project/service, or a name; * for any part), ports and who may
+reach them; commas separate several. Of published ports it is the host's port.
 
   # container    ports              from
   shop/web       80,443/tcp         @internet,@lan
@@ -34,7 +36,7 @@ may reach them; commas separate several. Of published ports it is the host's por
 		Example: `  sluice exposed
   sluice exposed shop/db -o wide
   sluice exposed --allow exposed.list`,
-		ValidArgsFunction: a.complete(0, endpointNames),
+		ValidArgsFunction: a.complete(0, containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := api.ExposedRequest{Refs: args}
 			if allow != "" {
@@ -106,7 +108,11 @@ func exposureColumns(allow bool) []column[api.Exposure] {
 }
 
 func exposureRule(e api.Exposure) string {
-	return strings.TrimPrefix(e.Policy+": "+e.Rule, ": ")
+	rule := strings.TrimPrefix(e.Policy+": "+e.Rule, ": ")
+	if e.Mode != "" {
+		return "mode " + e.Mode + " lets it pass: " + rule
+	}
+	return rule
 }
 
 func (a *app) policyGraph() *cobra.Command {
@@ -116,13 +122,14 @@ func (a *app) policyGraph() *cobra.Command {
 		Short: "Show who may talk to whom",
 		Long: `Show who may open connections to whom, and on which ports: compose services, other containers by name,
 @host, and the world as @lan, @internet or prefixes. Both policies, the sender's egress and the
-receiver's ingress, must allow it, and there must be a way.
+receiver's ingress, must allow it, and there must be a way. What passes only because a container is
+in mode audit or learn is marked.
 
 -o dot is for Graphviz, -o mermaid for Markdown.`,
 		Example: `  sluice policy graph
   sluice policy graph -o dot | dot -Tsvg > policy.svg
   sluice policy graph shop/db -o mermaid`,
-		ValidArgsFunction: a.complete(0, endpointNames),
+		ValidArgsFunction: a.complete(0, containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := a.client().Graph(cmd.Context(), args...)
 			if err != nil {
@@ -137,12 +144,20 @@ receiver's ingress, must allow it, and there must be a way.
 			return list(a.Out, output{format: out}, all, []column[api.Edge]{
 				{name: "FROM", value: func(e api.Edge) string { return e.From }},
 				{name: "TO", value: func(e api.Edge) string { return e.To }},
-				{name: "PORTS", value: func(e api.Edge) string { return e.Ports }},
+				{name: "PORTS", value: edgePorts},
 			})
 		},
 	}
 	out.flag(cmd, "table", "dot", "mermaid", "json", "yaml")
 	return cmd
+}
+
+// edgePorts are the ports of an edge, and which of them only a mode lets pass.
+func edgePorts(e api.Edge) string {
+	if e.Unenforced == "" {
+		return e.Ports
+	}
+	return e.Ports + " (not enforced: " + e.Unenforced + ")"
 }
 
 // printDOT prints edges in the language of Graphviz (graphviz.org/doc/info/lang.html).
@@ -153,7 +168,7 @@ func printDOT(w io.Writer, all []api.Edge) error {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(oneLine(s)) + `"`
 	}
 	for _, e := range all {
-		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", quote(e.From), quote(e.To), quote(e.Ports))
+		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", quote(e.From), quote(e.To), quote(edgePorts(e)))
 	}
 	b.WriteString("}\n")
 	_, err := io.WriteString(w, b.String())
@@ -177,7 +192,7 @@ func printMermaid(w io.Writer, all []api.Edge) error {
 	}
 	for _, e := range all {
 		from := node(e.From)
-		fmt.Fprintf(&b, "  %s -->|%s| %s\n", from, quote(e.Ports), node(e.To))
+		fmt.Fprintf(&b, "  %s -->|%s| %s\n", from, quote(edgePorts(e)), node(e.To))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

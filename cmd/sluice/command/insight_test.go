@@ -1,6 +1,7 @@
 package command
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,22 @@ func TestExplain(t *testing.T) {
 	want := api.ExplainRequest{From: "web", To: "db:6379", With: []api.PolicySource{{Source: file, Text: "kind: P\n"}}}
 	if diff := cmp.Diff(want, f.Calls()[0].Args); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestErrorsAreNoDenials: a script can tell one from the other, though the exit code is the same: of an error nothing is
+// printed but a message.
+func TestErrorsAreNoDenials(t *testing.T) {
+	for _, args := range [][]string{{"why", "web", "db:6379"}, {"exposed", "--allow", "-"}, {"policy", "learn", "web"}} {
+		argv := append([]string{"sluice", "--socket", filepath.Join(t.TempDir(), "none"), "-o", "json"}, args...)
+		if got := run(t, "* any @any\n", argv...); got.code != exitRefused || got.out != "" || !strings.Contains(got.err, "is sluiced running?") {
+			t.Errorf("%v without a daemon: %+v", args, got)
+		}
+	}
+	got := sluice(t, servertest.Sample(), "why", "web", "db:6379", "-o", "json")
+	var e api.Explanation
+	if err := json.Unmarshal([]byte(got.out), &e); err != nil || e.Verdict != api.VerdictDenied || got.code != exitRefused {
+		t.Errorf("a denial: %+v, %v", got, err)
 	}
 }
 
@@ -95,11 +112,16 @@ func TestExposed(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	golden(t, "exposed/beyond.txt", got.out)
+	f.ExposureList[0].Mode = "audit"
+	golden(t, "exposed/audit.txt", sluice(t, f, "exposed").out)
 }
 
 func TestGraph(t *testing.T) {
 	for _, format := range []string{"table", "dot", "mermaid", "json", "yaml"} {
 		goldenRun(t, "policy/graph-"+format+".txt", "policy", "graph", "-o", format)
+		f := servertest.Sample()
+		f.EdgeList[0].Unenforced = "udp"
+		golden(t, "policy/graph-audit-"+format+".txt", sluice(t, f, "policy", "graph", "-o", format).out)
 	}
 }
 

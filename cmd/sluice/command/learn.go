@@ -28,7 +28,7 @@ What it is made from is printed with -o wide, json or yaml.`,
   sluice policy learn shop/web --format yaml > web.yaml
   sluice policy learn web --reset`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.complete(1, endpointNames),
+		ValidArgsFunction: a.complete(1, containerNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Ref = args[0]
 			learned, err := a.client().Learn(cmd.Context(), r)
