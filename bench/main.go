@@ -126,6 +126,9 @@ func run(ctx context.Context, o options) (missed int, err error) {
 		return 0, s.profile(ctx, o, os.Stdout)
 	}
 	if o.crowd {
+		if err := s.dismissMany(ctx); err != nil {
+			return 0, err
+		}
 		rows, err := s.measureCrowd(ctx, o)
 		printTable(os.Stdout, rows)
 		return printMisses(os.Stdout, rows), err

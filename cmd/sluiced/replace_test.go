@@ -81,7 +81,7 @@ func TestPrivilegedReplacements(t *testing.T) {
 	testutil.Privileged(t)
 	rounds, err := strconv.Atoi(os.Getenv(replacementsEnv))
 	if err != nil {
-		rounds = 100
+		rounds = 60
 	}
 	h := newHost(t)
 	h.dual, h.options = true, []string{"--flows", "16384"}
