@@ -179,6 +179,18 @@ func segments(pairs []*pair, fates ...fate) map[*pair]uint32 {
 // acknowledgement was late, the other end reports.
 func (p *pair) lost() int { return lost(p.client) + lost(p.server) }
 
+// lostNone: nothing was lost. The report of what was sent in vain may be on its way.
+func (p *pair) lostNone(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for p.lost() != 0 && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if lost := p.lost(); lost != 0 {
+		t.Errorf("%d segments of an allowed connection to port %d were lost", lost, p.port)
+	}
+}
+
 func lost(c *net.TCPConn) int {
 	i := info(c)
 	return int(i.Total_retrans) - int(i.Dsack_dups)
