@@ -77,11 +77,13 @@ func valueRow(measure, unit string, sample []float64, atMost float64) row {
 		Gated: true, N: v.N}
 }
 
-// oneRow judges what the programs of one container take; wall is the clock of the whole request.
-func oneRow(wall, each []float64) row {
-	r := valueRow("regenerate 1 container", "ms", each, 5)
-	r.Note = fmt.Sprintf("compile, load, verify, swap; the whole of sluice policy apply --wait %.3g ms, with the store's fsyncs and "+
-		"the kernel's grace period until no packet is in the old program", stats.Median(wall))
+// oneRow judges what regenerations of one container take that follow each other. Of single changes of its policy, each is
+// what the programs took, wall the clock of the whole request.
+func oneRow(again, wall, each []float64) row {
+	r := valueRow("regenerate 1 container", "ms", again, 5)
+	r.Note = fmt.Sprintf("compile, load, verify, swap, one after the other; %.3g ms for a single change of its policy on an idle machine, "+
+		"whose sluice policy apply --wait takes %.3g ms in all, with the store's fsyncs and the kernel's grace period until no packet "+
+		"is in the old program", stats.Median(each), stats.Median(wall))
 	return r
 }
 

@@ -168,7 +168,11 @@ func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic 
 	if err != nil {
 		return nil, nil, err
 	}
-	rows = append(rows, oneRow(wall, each))
+	again, err := s.measureAgain(ctx, "one")
+	if err != nil {
+		return nil, nil, err
+	}
+	rows = append(rows, oneRow(again, wall, each))
 	o.progress("program swaps under load")
 	swaps, err := s.measureSwaps(ctx, o)
 	if err != nil {
