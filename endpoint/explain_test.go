@@ -132,6 +132,30 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainLoopback: a port that is published on a loopback address is the host's own.
+func TestExplainLoopback(t *testing.T) {
+	w := shop(t)
+	r := portsRequest(1, 1, 8080)
+	for i := range r.Ports {
+		r.Ports[i].HostIP = netip.MustParseAddr("127.0.0.1")
+	}
+	w.must(w.Program(context.Background(), r))
+	w.settle()
+	for _, tt := range []struct{ from, to, verdict, step string }{
+		{"192.0.2.7", "c1:80", "denied", "route"},
+		{"@host", "@host:8080", "allowed", "ingress"},
+		{"c4", "@host:8080", "allowed", "egress"}, // to the host, where nothing listens
+	} {
+		e, err := w.explain(tt.from, tt.to)
+		if err != nil || e.Verdict != tt.verdict || len(e.Paths) != 1 || len(e.Paths[0].Steps) != 1 || e.Paths[0].Steps[0].Step != tt.step {
+			t.Errorf("%s %s: %+v, %v", tt.from, tt.to, e, err)
+		}
+	}
+	if _, err := w.explain("192.0.2.7", "@host:8080"); err == nil || !strings.Contains(err.Error(), "loopback") {
+		t.Errorf("from outside: %v", err)
+	}
+}
+
 func TestExplainRefuses(t *testing.T) {
 	w := shop(t)
 	for _, tt := range []struct{ from, to, want string }{

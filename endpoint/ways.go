@@ -73,6 +73,19 @@ func (x *explainer) between() ([]way, error) {
 	return nil, api.Errorf(api.CodeNotFound, "explain %s to %s: no endpoint", x.from.text, x.to.text)
 }
 
+// distinct are the places without those that are judged like one before.
+func distinct(places []*place) []*place {
+	var out []*place
+	seen := map[string]bool{}
+	for _, p := range places {
+		if !seen[p.alike()] {
+			seen[p.alike()] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // pair is the way between two containers.
 func (x *explainer) pair(f, t *place) way {
 	w := way{source: f.party(), destination: t.party()}
@@ -132,13 +145,8 @@ func worldEnd(name string, a netip.Addr, prefix netip.Prefix) policy.End {
 // toHost finds the ways from containers to the host: to the container behind a published port, else to the host itself.
 func (x *explainer) toHost() ([]way, error) {
 	var ways []way
-	seen := map[string]bool{}
-	for _, f := range x.from.places {
-		if seen[f.alike()] {
-			continue
-		}
-		seen[f.alike()] = true
-		behind := x.behind()
+	behind := x.behind(false)
+	for _, f := range distinct(x.from.places) {
 		for _, b := range behind {
 			if !sameFamily(f, b.published.Frontend.Addr) {
 				continue
@@ -185,12 +193,7 @@ func (x *explainer) hostAddress(p *place) (host, own netip.Addr) {
 // fromHost finds the ways from the host to containers.
 func (x *explainer) fromHost() []way {
 	var ways []way
-	seen := map[string]bool{}
-	for _, t := range x.to.places {
-		if seen[t.alike()] {
-			continue
-		}
-		seen[t.alike()] = true
+	for _, t := range distinct(x.to.places) {
 		addr, own := x.hostAddress(t)
 		w := way{source: api.Party{Entity: api.EntityHost, Identity: uint32(identity.Host), Addr: addr}, destination: t.party()}
 		w.destination.Addr = own
@@ -257,12 +260,7 @@ func (x *explainer) worldName(e end, part policy.WorldPart) policy.End {
 // toWorld finds the ways from containers to the world.
 func (x *explainer) toWorld() []way {
 	var ways []way
-	seen := map[string]bool{}
-	for _, f := range x.from.places {
-		if seen[f.alike()] {
-			continue
-		}
-		seen[f.alike()] = true
+	for _, f := range distinct(x.from.places) {
 		if f.network.Internal {
 			w := way{source: f.party(), destination: x.worldParty(x.to.whole()), at: f}
 			w.blocked = "network " + f.network.title() + " is internal: nothing leaves it to the outside"
@@ -293,11 +291,16 @@ func (x *explainer) fromWorld() []way {
 			continue
 		}
 		published := t.leading(x.target)
-		if len(published) == 0 || x.target.addr.IsValid() {
+		outside := slices.DeleteFunc(slices.Clone(published), func(p service.Published) bool { return p.Frontend.Addr.IsLoopback() })
+		switch {
+		case len(outside) == 0:
 			ways = append(ways, x.unreachable(t, published))
 			continue
+		case x.target.addr.IsValid():
+			ways = append(ways, x.unreachable(t, outside))
+			continue
 		}
-		for _, p := range published {
+		for _, p := range outside {
 			ways = append(ways, x.worldBehind(backend{t, p})...)
 		}
 	}
@@ -312,6 +315,9 @@ func (x *explainer) unreachable(t *place, published []service.Published) way {
 	case t.network.Internal:
 		w.blocked = "network " + t.network.title() + " is internal: nothing reaches it from outside"
 		w.remedy = "connect the container to a network that is not internal, and publish the port"
+	case len(published) > 0 && published[0].Frontend.Addr.IsLoopback():
+		w.blocked = "the port is published on " + published[0].Frontend.Addr.String() + ", which only processes of this host reach"
+		w.remedy = "publish it on another address of the host (docker run -p, compose ports:)"
 	case len(published) > 0:
 		port := strconv.Itoa(int(published[0].Frontend.Port))
 		w.blocked, w.remedy = masqueraded, "use port "+port+" of the host, which leads to it: sluice why "+x.from.text+" @host:"+port
@@ -350,8 +356,9 @@ type backend struct {
 	published service.Published
 }
 
-// behind finds the containers behind the port of the host that was asked for.
-func (x *explainer) behind() []backend {
+// behind finds the containers behind the port of the host that was asked for, for processes of the host also those behind
+// its loopback addresses.
+func (x *explainer) behind(byHost bool) []backend {
 	number, err := strconv.ParseUint(x.target.port, 10, 16)
 	if err != nil {
 		return nil
@@ -364,7 +371,7 @@ func (x *explainer) behind() []backend {
 	for _, p := range x.scene.places {
 		for _, f := range p.endpoint.Published {
 			addr := f.Frontend.Addr
-			if f.Frontend.Port == uint16(number) && uint8(f.Frontend.Proto) == protocol &&
+			if (byHost || !addr.IsLoopback()) && f.Frontend.Port == uint16(number) && uint8(f.Frontend.Proto) == protocol &&
 				(!x.to.addr.IsValid() || addr == x.to.addr || addr.IsUnspecified() && addr.Is4() == x.to.addr.Is4()) {
 				found = append(found, backend{p, f})
 			}
@@ -381,10 +388,13 @@ func (b backend) keys() policy.KeySpan {
 
 // fromOutside finds the ways from the world, or from the host's own processes, to a published port.
 func (x *explainer) fromOutside(who identity.ID) ([]way, error) {
-	behind := x.behind()
+	behind := x.behind(who == identity.Host)
 	if len(behind) == 0 {
 		what := "name the port"
-		if x.target.port != "" {
+		switch {
+		case len(x.behind(true)) > 0:
+			what = "port " + x.target.port + " is published on a loopback address, which only processes of this host reach"
+		case x.target.port != "":
 			what = "no container publishes port " + x.target.port
 		}
 		return nil, api.Errorf(api.CodeInvalid, "explain %s to %s: %s, and Sluice judges no packets of the host itself", x.from.text, x.to.text, what)

@@ -178,7 +178,7 @@ func (e *exposer) part(x Exposure, p WorldPart) Exposure {
 }
 
 // published is who reaches a published port (see Tables.JudgePublished). Processes of the host are judged by ingress
-// alone. Containers are not listed: they reach the same port under the container's own address.
+// alone.
 func (e *exposer) published(p Publication) {
 	backend := Key(p.Protocol, p.Port)
 	base := Exposure{Group: e.m.Group, Network: e.m.Network, Address: p.Addr, Published: true, Port: p.Port,
@@ -192,11 +192,47 @@ func (e *exposer) published(p Publication) {
 	if e.m.Internal {
 		return
 	}
-	same := func(a netip.Addr) string {
-		return fmt.Sprint(e.m.published(p, a))
-	}
+	e.publishedToContainers(base, p)
+	ofWorld := func(a netip.Addr) entry { return e.m.published(p, identity.World, ClassWorld, a) }
+	same := func(a netip.Addr) string { return fmt.Sprint(ofWorld(a)) }
 	for _, part := range worldParts([]*Table{e.m.Tables.Ingress, e.m.Tables.Publish}, e.lan, p.Addr, same) {
-		e.enter(e.part(base, part), e.m.published(p, part.Sample))
+		e.enter(e.part(base, part), ofWorld(part.Sample))
+	}
+}
+
+// publishedToContainers lists the containers that a published port lets in. Those that reach the same port under the
+// container's own address are listed there.
+func (e *exposer) publishedToContainers(base Exposure, p Publication) {
+	backend := Key(p.Protocol, p.Port)
+	reaches := func(id identity.ID, class Class) entry {
+		v, n := Judge(Ingress, e.m.Tables.Ingress, id, class, netip.Addr{}, backend)
+		if v == Allow || e.m.Settings.Suspends(Ingress, e.m.Tables.Ingress, class, n) {
+			return entry{}
+		}
+		return e.m.published(p, id, class, netip.Addr{})
+	}
+	all := map[Class]entry{}
+	for class, name := range map[Class]string{ClassNetwork: NameNetwork, ClassOther: NameOther} {
+		all[class] = reaches(identity.Unknown, class)
+		x := base
+		x.From = name
+		e.enter(x, all[class])
+	}
+	listed := map[identity.ID]bool{}
+	for _, t := range []*Table{e.m.Tables.Ingress, e.m.Tables.Publish} {
+		if t == nil {
+			continue
+		}
+		for _, peer := range t.Identities {
+			group, known := e.groups[peer.ID]
+			class := e.classOf(peer.ID)
+			if by := reaches(peer.ID, class); known && !listed[peer.ID] && by != all[class] {
+				listed[peer.ID] = true
+				x := base
+				x.From, x.Peer, x.PeerClass = group, peer.ID, class
+				e.enter(x, by)
+			}
+		}
 	}
 }
 

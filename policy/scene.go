@@ -81,10 +81,16 @@ func classOf(a, b *Member) Class {
 	return ClassOther
 }
 
-// between is what one member may open to another.
+// between is what one member may open to another, by the other's own ports: directly, and by published ports.
 func between(from, to *Member) Reach {
 	class := classOf(from, to)
-	return from.egress(to.ID, class, netip.Addr{}).And(to.ingress(from.ID, class, netip.Addr{}))
+	accepted := to.ingress(from.ID, class, netip.Addr{})
+	for _, p := range to.Published {
+		if to.published(p, from.ID, class, netip.Addr{}).passes {
+			accepted = accepted.Or(PortReach(p.Protocol, p.Port, p.Port))
+		}
+	}
+	return from.egress(to.ID, class, netip.Addr{}).And(accepted)
 }
 
 // fromWorld is what an address of the world may open to the member, by the member's own ports: directly where the
@@ -98,7 +104,7 @@ func (m *Member) fromWorld(addr netip.Addr) Reach {
 		r = m.ingress(identity.World, ClassWorld, addr)
 	}
 	for _, p := range m.Published {
-		if e := m.published(p, addr); e.passes {
+		if m.published(p, identity.World, ClassWorld, addr).passes {
 			r = r.Or(PortReach(p.Protocol, p.Port, p.Port))
 		}
 	}
@@ -112,14 +118,19 @@ type entry struct {
 	rule    RuleRef
 }
 
-// published is what becomes of an address of the world that uses a published port.
-func (m *Member) published(p Publication, addr netip.Addr) entry {
-	if p.Addr.IsValid() && addr.Unmap().Is4() != p.Addr.Unmap().Is4() {
+// published is what becomes of a peer that uses a published port: an address of the world, or a container, whose address
+// does not count. One on a loopback address is for processes of the host alone.
+func (m *Member) published(p Publication, id identity.ID, class Class, addr netip.Addr) entry {
+	if p.Addr.IsLoopback() || addr.IsValid() && p.Addr.IsValid() && addr.Unmap().Is4() != p.Addr.Unmap().Is4() {
 		return entry{}
 	}
-	v, n, by := m.Tables.JudgePublished(identity.World, ClassWorld, addr, Key(p.Protocol, p.Port), Key(p.Protocol, p.HostPort))
+	v, n, by := m.Tables.JudgePublished(id, class, addr, Key(p.Protocol, p.Port), Key(p.Protocol, p.HostPort))
 	ref, _ := by.Rule(n)
-	return entry{v == Allow || m.Settings.Suspends(Ingress, by, ClassWorld, n), v, ref}
+	watched := m.Settings.Suspends(Ingress, by, class, n)
+	if by != nil && by == m.Tables.Publish {
+		watched = m.Settings.Enforcement != Enforce
+	}
+	return entry{v == Allow || watched, v, ref}
 }
 
 // toWorld is what the member may open to an address of the world.

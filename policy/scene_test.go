@@ -184,6 +184,50 @@ func TestExposed(t *testing.T) {
 	}
 }
 
+// TestExposedByPublishedPort: a list of a published port opens it to containers that ingress keeps out, and one on a loopback
+// address is the host's own.
+func TestExposedByPublishedPort(t *testing.T) {
+	const publishing = "policies:\n- {name: pub, for: shop/db, ingress: [shop/web:5432], publish: {15432: [\"%s\"]}}\n"
+	published := func(t *testing.T, peers, addr string) ([]string, []Edge) {
+		h := newHost(t, fmt.Sprintf(publishing, peers))
+		h.members[1].Published = []Publication{{Protocol: ProtocolTCP, Addr: netip.MustParseAddr(addr), HostPort: 15432, Port: 5432}}
+		var found []string
+		for _, e := range exposures(Exposed(h.members, h.universe)) {
+			if strings.Contains(e, "=>") {
+				found = append(found, e)
+			}
+		}
+		return found, slices.DeleteFunc(Graph(h.members, h.universe), func(e Edge) bool { return e.To != "shop/db" || e.From == NameHost })
+	}
+	edges := func(list []Edge) (out []string) {
+		for _, e := range list {
+			out = append(out, e.From+" "+e.Reach.String())
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		peers, addr  string
+		found, edges []string
+	}{
+		{"label:app=job", "0.0.0.0",
+			[]string{"shop/db 0.0.0.0 tcp 15432 => 5432 from job by pub: publish.15432[0] label:app=job"},
+			[]string{"job tcp 5432", "shop/web tcp 5432"}},
+		{"label:*", "0.0.0.0",
+			[]string{"shop/db 0.0.0.0 tcp 15432 => 5432 from @net by pub: publish.15432[0] label:*",
+				"shop/db 0.0.0.0 tcp 15432 => 5432 from @other by pub: publish.15432[0] label:*"},
+			[]string{"far tcp 5432", "job tcp 5432", "shop/web tcp 5432"}},
+		{"@any", "127.0.0.1", nil, []string{"shop/web tcp 5432"}},
+	} {
+		found, graph := published(t, tt.peers, tt.addr)
+		if diff := cmp.Diff(tt.found, found); diff != "" {
+			t.Errorf("%s on %s: exposed: %s", tt.peers, tt.addr, diff)
+		}
+		if diff := cmp.Diff(tt.edges, edges(graph)); diff != "" {
+			t.Errorf("%s on %s: graph: %s", tt.peers, tt.addr, diff)
+		}
+	}
+}
+
 func TestAllowList(t *testing.T) {
 	h := newHost(t, dbFromWeb)
 	h.members[1].Published = []Publication{{Protocol: ProtocolTCP, Addr: netip.IPv4Unspecified(), HostPort: 15432, Port: 5432}}
