@@ -118,12 +118,8 @@ func oneLine(r api.Remedy) string {
 	if r.Policy != "" {
 		words = append(words, "apply a policy that allows it (sluice policy explain prints one)")
 	}
-	return strings.Join(append(words, nonEmptyOf(r.Note)...), ", ")
-}
-
-func nonEmptyOf(s string) []string {
-	if s == "" {
-		return nil
+	if r.Note != "" {
+		words = append(words, r.Note)
 	}
-	return []string{s}
+	return strings.Join(words, ", ")
 }
