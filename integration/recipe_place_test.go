@@ -86,8 +86,12 @@ func (k *kitchen) find(ctx context.Context, name string) (place, error) {
 		names = append(names, project+"-"+name, project+"-"+name+"-1", strings.Replace(name, "/", "-", 1)+"-1")
 	}
 	for _, n := range names {
-		if out, err := k.host.Command(ctx, "docker", "inspect", "--type", "container", n).Output(); err == nil {
-			return readContainer(out)
+		out, err := k.host.Command(ctx, "docker", "inspect", "--type", "container", n).Output()
+		if err != nil {
+			continue
+		}
+		if p, err := readContainer(out); err != nil || p.name == n { // another one's id may begin with what is a name, as db
+			return p, err
 		}
 	}
 	return place{}, fmt.Errorf("there is no container %s", strings.Join(names, " or "))
