@@ -32,10 +32,32 @@ enum event_rate {
 	EVENT_TRACES_RATE = 10000, /* traces; what is learnt */
 };
 
+/* Why a trace is told. */
+enum event_cause {
+	CAUSE_NEW = 1 << 0,    /* the first packet of its flow */
+	CAUSE_STATE = 1 << 1,  /* the flow's state changed: answered, half closed, reset */
+	CAUSE_TIME = 1 << 2,   /* the flow goes on, and was not told of for some seconds */
+	CAUSE_CLOSED = 1 << 3, /* the flow is over: its totals are final */
+	CAUSE_PACKET = 1 << 4, /* every packet of the container is told */
+};
+
+/* What is told of a container's packets; each level tells what those before it do. */
+enum level {
+	LEVEL_NONE = 0,
+	LEVEL_DROPS = 1,   /* what was dropped, and what audits would have denied */
+	LEVEL_FLOWS = 2,   /* flows: opened, changed, every few seconds, closed */
+	LEVEL_PACKETS = 3, /* every packet */
+};
+
 struct event {
 	__u64 time;       /* CLOCK_MONOTONIC, ns */
+	__u64 opened;     /* likewise, of the flow's first packet; 0: it is in no flow */
+	struct counter sent;     /* by the flow's initiator, in all, up to now */
+	struct counter received; /* by it */
 	struct ip src, dst;
-	__be16 sport, dport;
+	struct ip dnat_addr; /* the flow's destination before translation; zero: it is not translated */
+	struct ip snat_addr; /* the flow's source after translation, likewise */
+	__be16 sport, dport, dnat_port, snat_port;
 	__u8 proto;
 	__u8 type;        /* enum event_type */
 	__u8 point;       /* enum event_point */
@@ -52,5 +74,7 @@ struct event {
 	__u32 ifindex;
 	__be16 frontend;  /* POLICY_PUBLISH: the host's port */
 	__u8 side;        /* enum policy_side of the last policy that was asked, whose rule it is */
-	__u8 pad;
+	__u8 cause;       /* enum event_cause */
+	__u8 judged;      /* enum judged: what the policy of this program says of this very packet */
+	__u8 pad[3];
 };

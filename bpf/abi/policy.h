@@ -47,3 +47,10 @@ enum policy_verdict {
 	VERDICT_DENY = 0,
 	VERDICT_ALLOW = 1,
 };
+
+/* Whether a policy was asked about the packet, and what it said. */
+enum judged {
+	JUDGED_NO = 0,
+	JUDGED_ALLOWED = 1,
+	JUDGED_DENIED = 2,
+};

@@ -18,13 +18,6 @@ enum stage {
 	STAGE_TRANSLATED = 3, /* the destination was looked up among the frontends */
 };
 
-/* Whether a policy was asked about the packet, and what it said. */
-enum judged {
-	JUDGED_NO = 0,
-	JUDGED_ALLOWED = 1,
-	JUDGED_DENIED = 2,
-};
-
 struct packet {
 	struct ip src, dst;  /* as they stand in the packet, v4-mapped */
 	__be16 sport, dport; /* ICMP echo: both the identifier; none: 0 */

@@ -78,7 +78,13 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 	e->ifindex = skb->ifindex;
 	e->frontend = p->frontend;
 	e->side = p->side;
-	e->pad = 0;
+	e->judged = p->judged;
+	e->cause = 0;
+	e->opened = 0;
+	e->sent = e->received = (struct counter){};
+	e->dnat_addr = e->snat_addr = (struct ip){};
+	e->dnat_port = e->snat_port = 0;
+	__builtin_memset(e->pad, 0, sizeof(e->pad));
 	bpf_ringbuf_submit(e, 0); /* wakes the reader only if it sleeps */
 	return 0;
 }

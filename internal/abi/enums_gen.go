@@ -126,6 +126,31 @@ const (
 	EventTracesRate = 10000 // traces; what is learnt
 )
 
+// Constants of enum event_cause of bpf/abi. Why a trace is told.
+const (
+	CauseNew    = 1  // the first packet of its flow
+	CauseState  = 2  // the flow's state changed: answered, half closed, reset
+	CauseTime   = 4  // the flow goes on, and was not told of for some seconds
+	CauseClosed = 8  // the flow is over: its totals are final
+	CausePacket = 16 // every packet of the container is told
+)
+
+// Constants of enum level of bpf/abi. What is told of a container's packets; each level tells what those before it
+// do.
+const (
+	LevelNone    = 0
+	LevelDrops   = 1 // what was dropped, and what audits would have denied
+	LevelFlows   = 2 // flows: opened, changed, every few seconds, closed
+	LevelPackets = 3 // every packet
+)
+
+// Constants of enum judged of bpf/abi. Whether a policy was asked about the packet, and what it said.
+const (
+	JudgedNo      = 0
+	JudgedAllowed = 1
+	JudgedDenied  = 2
+)
+
 // Constants of enum policy_class of bpf/abi. of the peer, when no rule names its identity
 const (
 	ClassNetwork = 0 // a container of the same network

@@ -134,11 +134,18 @@ type Budget struct {
 
 // Event is struct event of bpf/abi.
 type Event struct {
-	Time     uint64 // CLOCK_MONOTONIC, ns
+	Time     uint64  // CLOCK_MONOTONIC, ns
+	Opened   uint64  // likewise, of the flow's first packet; 0: it is in no flow
+	Sent     Counter // by the flow's initiator, in all, up to now
+	Received Counter // by it
 	Src      IP
 	Dst      IP
+	DNATAddr IP // the flow's destination before translation; zero: it is not translated
+	SNATAddr IP // the flow's source after translation, likewise
 	Sport    BE16
 	Dport    BE16
+	DNATPort BE16
+	SNATPort BE16
 	Proto    uint8
 	Type     uint8 // enum event_type
 	Point    uint8 // enum event_point
@@ -156,7 +163,9 @@ type Event struct {
 	Ifindex  uint32
 	Frontend BE16  // POLICY_PUBLISH: the host's port
 	Side     uint8 // enum policy_side of the last policy that was asked, whose rule it is
-	_        uint8
+	Cause    uint8 // enum event_cause
+	Judged   uint8 // enum judged: what the policy of this program says of this very packet
+	_        [3]uint8
 }
 
 // PolicyInput is struct policy_input of bpf/abi.
@@ -185,6 +194,6 @@ var Sizes = map[string]uintptr{
 	"Rate":        32,
 	"Counter":     16,
 	"Budget":      16,
-	"Event":       80,
+	"Event":       160,
 	"PolicyInput": 32,
 }
