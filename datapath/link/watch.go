@@ -21,7 +21,7 @@ func (h *Host) Watch(ctx context.Context, ready, changed func()) error {
 		return fmt.Errorf("watch the host's network: %w", err)
 	}
 	defer s.Close()
-	stop := context.AfterFunc(ctx, s.Close)
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
 	ready()
 	for {
