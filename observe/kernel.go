@@ -3,8 +3,10 @@ package observe
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -12,14 +14,20 @@ import (
 	"github.com/sluice-net/sluice/internal/abi"
 )
 
+const (
+	// readPeriod is how long records wait to be read together.
+	readPeriod = 50 * time.Millisecond
+	// mostRecords are read together at most.
+	mostRecords = 512
+)
+
 // Kernel is the ring buffer and the maps beside it.
 type Kernel struct {
-	ring      *ringbuf.Reader
-	record    ringbuf.Record
-	observers *ebpf.Map
-	budget    *ebpf.Map
-	maps      []*ebpf.Map
-	once      sync.Once
+	ring   *ringbuf.Reader
+	record ringbuf.Record
+	budget *ebpf.Map
+	maps   []*ebpf.Map
+	once   sync.Once
 }
 
 var _ Ring = (*Kernel)(nil)
@@ -37,7 +45,7 @@ func Open(dir string) (*Kernel, error) {
 	}
 	events, err := open("events")
 	if err == nil {
-		k.observers, err = open("observers")
+		err = k.observeAll(open)
 	}
 	if err == nil {
 		k.budget, err = open("event_budget")
@@ -53,38 +61,59 @@ func Open(dir string) (*Kernel, error) {
 	return k, nil
 }
 
-// Read implements Ring.
-func (k *Kernel) Read() ([]byte, error) {
-	err := k.ring.ReadInto(&k.record)
-	return k.record.RawSample, err
-}
-
-// Lost implements Ring: the sums over all CPUs.
-func (k *Kernel) Lost() (lost Losses, err error) {
-	for kind := uint32(abi.EventDrop); kind < abi.EventTypes; kind++ {
-		var perCPU []abi.Budget
-		if err := k.budget.Lookup(kind, &perCPU); err != nil {
-			return lost, fmt.Errorf("count lost events: %w", err)
-		}
-		for _, b := range perCPU {
-			lost[kind] += uint64(b.Lost)
-		}
+// observeAll has the programs tell all that they can, as long as they ask the map observers.
+func (k *Kernel) observeAll(open func(string) (*ebpf.Map, error)) error {
+	m, err := open("observers")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	return lost, nil
+	if err == nil {
+		err = m.Put(uint32(0), uint32(abi.ObserverTraces|abi.ObserverAllowed))
+	}
+	return err
 }
 
-// Observe implements Switch.
-func (k *Kernel) Observe(flags uint32) error {
-	if err := k.observers.Put(uint32(0), flags); err != nil {
-		return fmt.Errorf("tell programs what to report: %w", err)
+// Read implements Ring. The programs wake it only when there is much to read.
+func (k *Kernel) Read(each func(record []byte)) error {
+	k.ring.SetDeadline(time.Now().Add(readPeriod))
+	for range mostRecords {
+		err := k.ring.ReadInto(&k.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		each(k.record.RawSample)
+		if k.record.Remaining == 0 {
+			return nil
+		}
 	}
 	return nil
 }
 
-// Close ends a Read that waits. The programs report nothing more than drops and denied verdicts afterwards.
+// Lost implements Ring: the sums over all CPUs.
+func (k *Kernel) Lost() (Losses, error) {
+	var lost Loss
+	for kind := uint32(abi.EventDrop); kind < abi.EventTypes; kind++ {
+		var perCPU []abi.Budget
+		if err := k.budget.Lookup(kind, &perCPU); err != nil {
+			return nil, fmt.Errorf("count lost events: %w", err)
+		}
+		for _, b := range perCPU {
+			lost.Events += uint64(b.Lost)
+			if kind == abi.EventLearn {
+				lost.Learn += uint64(b.Lost)
+			}
+		}
+	}
+	return Losses{NoSlot: lost}, nil
+}
+
+// Close ends a Read that waits.
 func (k *Kernel) Close() error {
 	var err error
-	k.once.Do(func() { err = errors.Join(k.Observe(0), k.ring.Close(), k.closeMaps()) })
+	k.once.Do(func() { err = errors.Join(k.ring.Close(), k.closeMaps()) })
 	return err
 }
 
