@@ -41,7 +41,7 @@ type parties struct {
 	mu         sync.RWMutex
 	endpoints  map[string]*indexed // by id
 	slots      map[uint32]*slotNames
-	addrs      map[netip.Addr]named
+	addrs      map[netip.Addr]addrNames
 	gateways   map[netip.Addr]*observe.Party
 	host       map[netip.Addr]bool
 	identities map[identity.ID]*observe.Party
@@ -66,8 +66,8 @@ type slotNames struct {
 	runs  *running
 }
 
-// named is who has an address, or had it last.
-type named struct {
+// addrNames is who has an address, or had it last.
+type addrNames struct {
 	party *observe.Party
 	gone  time.Time // zero: has it
 }
@@ -78,7 +78,7 @@ var (
 )
 
 func newParties(now func() time.Time) *parties {
-	return &parties{now: now, endpoints: map[string]*indexed{}, slots: map[uint32]*slotNames{}, addrs: map[netip.Addr]named{},
+	return &parties{now: now, endpoints: map[string]*indexed{}, slots: map[uint32]*slotNames{}, addrs: map[netip.Addr]addrNames{},
 		gateways: map[netip.Addr]*observe.Party{}, host: map[netip.Addr]bool{}, identities: map[identity.ID]*observe.Party{},
 		holders: map[identity.ID]int{}, rules: map[observe.Rule]*observe.Rule{}}
 }
@@ -104,7 +104,7 @@ func (x *parties) put(n *Network, e *Endpoint, labels identity.Labels) {
 func (x *parties) enter(id string, now *indexed) {
 	x.endpoints[id] = now
 	for _, a := range now.addrs {
-		x.addrs[a] = named{party: now.party}
+		x.addrs[a] = addrNames{party: now.party}
 	}
 	if !now.veth {
 		return

@@ -4,27 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/sluice-net/sluice/internal/abi"
 )
 
-const (
-	// readPeriod is how long records wait to be read together.
-	readPeriod = 50 * time.Millisecond
-	// mostRecords are read together at most.
-	mostRecords = 512
-)
+// mostRecords are read together at most.
+const mostRecords = 512
 
 // Kernel is the ring buffer and the maps beside it.
 type Kernel struct {
-	ring   *ringbuf.Reader
-	record ringbuf.Record
+	ring   *polled
 	budget *ebpf.Map
 	maps   []*ebpf.Map
 	once   sync.Once
@@ -36,12 +28,11 @@ var _ Ring = (*Kernel)(nil)
 func Open(dir string) (*Kernel, error) {
 	k := &Kernel{}
 	open := func(name string) (*ebpf.Map, error) {
-		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
-		if err != nil {
-			return nil, fmt.Errorf("open map %s: %w", name, err)
+		m, err := openPinned(dir, name)
+		if err == nil {
+			k.maps = append(k.maps, m)
 		}
-		k.maps = append(k.maps, m)
-		return m, nil
+		return m, err
 	}
 	events, err := open("events")
 	if err == nil {
@@ -51,7 +42,7 @@ func Open(dir string) (*Kernel, error) {
 		k.budget, err = open("event_budget")
 	}
 	if err == nil {
-		if k.ring, err = ringbuf.NewReader(events); err != nil {
+		if k.ring, err = newPolled(events); err != nil {
 			err = fmt.Errorf("read map events: %w", err)
 		}
 	}
@@ -73,24 +64,8 @@ func (k *Kernel) observeAll(open func(string) (*ebpf.Map, error)) error {
 	return err
 }
 
-// Read implements Ring. The programs wake it only when there is much to read.
-func (k *Kernel) Read(each func(record []byte)) error {
-	k.ring.SetDeadline(time.Now().Add(readPeriod))
-	for range mostRecords {
-		err := k.ring.ReadInto(&k.record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		each(k.record.RawSample)
-		if k.record.Remaining == 0 {
-			return nil
-		}
-	}
-	return nil
-}
+// Read implements Ring.
+func (k *Kernel) Read(each func(record []byte)) error { return k.ring.batch(mostRecords, each) }
 
 // Lost implements Ring: the sums over all CPUs.
 func (k *Kernel) Lost() (Losses, error) {

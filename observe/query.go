@@ -170,9 +170,8 @@ func (w *walk) old(ctx context.Context) error {
 			return err
 		}
 	}
-	if oldest, _ := w.flows.Bounds(); w.next < oldest {
-		w.next = oldest // forgotten, not lost
-	}
+	oldest, _ := w.flows.Bounds()
+	w.next = max(w.next, min(oldest, w.end)) // forgotten, not lost
 	return nil
 }
 
