@@ -242,7 +242,7 @@ func (th *theatre) call() *caller {
 	th.t.Helper()
 	port := uint16(ports[allowed][0])
 	for _, addr := range th.addrs {
-		th.serveTCP(addr, port, func(c net.Conn) { _, _ = io.Copy(c, c) })
+		th.listen(addr, port, func(c net.Conn) { _, _ = io.Copy(c, c) })
 	}
 	return th.in(th.client, func(n int, sum *called) error {
 		c, err := net.DialTimeout("tcp", netip.AddrPortFrom(th.addrs[n%2], port).String(), 10*time.Second)
@@ -269,7 +269,7 @@ func (th *theatre) knock() *caller {
 	th.t.Helper()
 	port := uint16(ports[denied][0])
 	for _, addr := range th.addrs {
-		th.serveTCP(addr, port, func(c net.Conn) { th.t.Errorf("a connection from %s came, which is denied", c.RemoteAddr()) })
+		th.listen(addr, port, func(c net.Conn) { th.t.Errorf("a connection from %s came, which is denied", c.RemoteAddr()) })
 	}
 	return th.in(th.client, func(n int, sum *called) error {
 		sum.done++
@@ -296,7 +296,7 @@ func knockOnce(to netip.AddrPort) error {
 }
 
 // listen serves in the server's container until the test ends.
-func (th *theatre) serveTCP(addr netip.Addr, port uint16, serve func(net.Conn)) {
+func (th *theatre) listen(addr netip.Addr, port uint16, serve func(net.Conn)) {
 	th.t.Helper()
 	var l net.Listener
 	err := th.server.Do(func() (err error) {

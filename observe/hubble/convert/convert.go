@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/sluice-net/sluice/api"
-	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe"
 )
 
@@ -75,7 +74,7 @@ func (c *Converter) Flow(f *observe.Flow) *flowpb.Flow { return c.Masked(f, nil)
 
 // Masked returns the message of a flow with the fields that the mask wants; what costs much is not made if it is not.
 func (c *Converter) Masked(f *observe.Flow, mask *Mask) *flowpb.Flow {
-	if IsLost(f) {
+	if f.IsLost() {
 		return nil
 	}
 	m := c.message(f)
@@ -113,8 +112,9 @@ func (c *Converter) message(f *observe.Flow) *flowpb.Flow {
 		TraceReason:           traceReason(f),
 		Summary:               summary(f),
 	}
-	if reply, known := IsReply(f); known {
-		m.IsReply, m.Reply = wrapperspb.Bool(reply), reply //nolint:staticcheck // older clients read the latter
+	if reply := f.Reply(); reply != observe.ReplyUnknown {
+		is := reply == observe.ReplyTrue
+		m.IsReply, m.Reply = wrapperspb.Bool(is), is //nolint:staticcheck // older clients read the latter
 	}
 	if reason := DropReason(f); reason != 0 {
 		m.DropReasonDesc, m.DropReason = reason, uint32(reason) //nolint:staticcheck // likewise
@@ -130,7 +130,7 @@ func (c *Converter) message(f *observe.Flow) *flowpb.Flow {
 // Response returns what GetFlows sends of a flow: its message, or word of lost ones.
 func (c *Converter) Response(f *observe.Flow, mask *Mask) *observerpb.GetFlowsResponse {
 	r := &observerpb.GetFlowsResponse{NodeName: c.node, Time: timestamppb.New(f.Time)}
-	if IsLost(f) {
+	if f.IsLost() {
 		r.ResponseTypes = &observerpb.GetFlowsResponse_LostEvents{LostEvents: Lost(f)}
 	} else {
 		r.ResponseTypes = &observerpb.GetFlowsResponse_Flow{Flow: c.Masked(f, mask)}
@@ -141,16 +141,13 @@ func (c *Converter) Response(f *observe.Flow, mask *Mask) *observerpb.GetFlowsRe
 // Export returns what an export writes of a flow; as JSON it is what `hubble observe -o jsonpb` prints.
 func (c *Converter) Export(f *observe.Flow, mask *Mask) *observerpb.ExportEvent {
 	r := &observerpb.ExportEvent{NodeName: c.node, Time: timestamppb.New(f.Time)}
-	if IsLost(f) {
+	if f.IsLost() {
 		r.ResponseTypes = &observerpb.ExportEvent_LostEvents{LostEvents: Lost(f)}
 	} else {
 		r.ResponseTypes = &observerpb.ExportEvent_Flow{Flow: c.Masked(f, mask)}
 	}
 	return r
 }
-
-// IsLost reports whether a flow is word of lost ones.
-func IsLost(f *observe.Flow) bool { return f.Kernel.Type == 0 }
 
 // Lost returns the message of lost flows.
 func Lost(f *observe.Flow) *flowpb.LostEvent {
@@ -226,8 +223,8 @@ func IPVersion(f *observe.Flow) flowpb.IPVersion {
 // SourceTranslated returns the source of the packet after translation, invalid if it is not translated: that of
 // masquerade for what the initiator sends.
 func SourceTranslated(f *observe.Flow) netip.Addr {
-	if f.Kernel.SNATAddr == (abi.IP{}) || f.Kernel.Reply != 0 {
+	if f.Reply() == observe.ReplyTrue {
 		return netip.Addr{}
 	}
-	return f.Kernel.SNATAddr.Addr()
+	return f.SNAT().Addr()
 }

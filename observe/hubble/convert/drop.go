@@ -47,9 +47,8 @@ func DropReason(f *observe.Flow) flowpb.DropReason {
 	if Verdict(f) != flowpb.Verdict_DROPPED {
 		return flowpb.DropReason_DROP_REASON_UNKNOWN
 	}
-	reason := abi.DropReason(f.Kernel.Reason)
-	if reason == abi.DropPolicyDenied && byRule(f) {
+	if f.Reason() == abi.DropPolicyDenied && byRule(f) {
 		return flowpb.DropReason_POLICY_DENY
 	}
-	return reasons[reason]
+	return reasons[f.Reason()]
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/sluice-net/sluice/observe"
 )
 
-// DefaultNamespace is that of containers of no compose project and no swarm stack.
-const DefaultNamespace = "default"
-
 // The kinds of workloads.
 const (
 	kindService   = "Service"   // of compose or swarm
@@ -51,38 +48,15 @@ func (l Label) String() string {
 	return l.Source + ":" + l.Key + "=" + l.Value
 }
 
-// isContainer reports whether the party is one.
-func isContainer(p *observe.Party) bool { return p != nil && (p.EndpointID != "" || p.Container != "") }
-
-// Namespace returns what stands for Kubernetes' namespace: the compose project or the swarm stack, else DefaultNamespace;
-// nothing of what is no container.
-func Namespace(p *observe.Party) string {
-	switch {
-	case !isContainer(p):
-		return ""
-	case p.Project != "":
-		return p.Project
-	}
-	return DefaultNamespace
-}
-
-// Pod returns the name of the container.
-func Pod(p *observe.Party) string {
-	if p == nil {
-		return ""
-	}
-	return p.Container
-}
-
 // Workload returns what the container is one of: its service, else itself.
 func Workload(p *observe.Party) (name, kind string) {
 	switch {
-	case !isContainer(p):
+	case p.Workload() == "":
 		return "", ""
 	case p.Service != "":
 		return p.Service, kindService
 	}
-	return p.Container, kindContainer
+	return p.Workload(), kindContainer
 }
 
 // reserved are the names of identities that no labels have.
@@ -92,9 +66,6 @@ var reserved = map[uint32]string{
 
 // Labels returns the labels of a party, sorted as messages have them.
 func Labels(p *observe.Party) []Label {
-	if p == nil {
-		return nil
-	}
 	if name, ok := reserved[p.Identity]; ok {
 		return []Label{{Source: SourceReserved, Key: name}}
 	}
@@ -106,18 +77,15 @@ func Labels(p *observe.Party) []Label {
 		}
 	}
 	if name, _ := Workload(p); name != "" {
-		all = append(all, Label{SourceKubernetes, labelApp, name}, Label{SourceKubernetes, labelNamespace, Namespace(p)})
+		all = append(all, Label{SourceKubernetes, labelApp, name}, Label{SourceKubernetes, labelNamespace, p.Namespace()})
 	}
 	return all
 }
 
 // endpoint is the message of one end of a flow.
 func (c *Converter) endpoint(p *observe.Party) *flowpb.Endpoint {
-	if p == nil {
-		return nil
-	}
-	m := &flowpb.Endpoint{ID: p.Number, Identity: p.Identity, Namespace: Namespace(p), PodName: Pod(p)}
-	if isContainer(p) {
+	m := &flowpb.Endpoint{ID: p.Number, Identity: p.Identity, Namespace: p.Namespace(), PodName: p.PodName()}
+	if p.IsContainer() {
 		m.ClusterName = c.options.Cluster
 	}
 	for _, l := range Labels(p) {
@@ -131,7 +99,7 @@ func (c *Converter) endpoint(p *observe.Party) *flowpb.Endpoint {
 
 // ClusterName returns the cluster of a party, empty of what is no container.
 func (c *Converter) ClusterName(p *observe.Party) string {
-	if !isContainer(p) {
+	if !p.IsContainer() {
 		return ""
 	}
 	return c.options.Cluster
@@ -140,7 +108,7 @@ func (c *Converter) ClusterName(p *observe.Party) string {
 // SourceService returns the service, and its namespace, by whose published port the source was reached, if the flow
 // answers such a request.
 func SourceService(f *observe.Flow) (name, namespace string) {
-	if f.Kernel.Reply == 0 {
+	if f.Reply() != observe.ReplyTrue {
 		return "", ""
 	}
 	return published(f, f.Source, f.Destination)
@@ -148,7 +116,7 @@ func SourceService(f *observe.Flow) (name, namespace string) {
 
 // DestinationService returns the service, and its namespace, by whose published port the destination is reached.
 func DestinationService(f *observe.Flow) (name, namespace string) {
-	if f.Kernel.Reply != 0 {
+	if f.Reply() == observe.ReplyTrue {
 		return "", ""
 	}
 	return published(f, f.Destination, f.Source)
@@ -157,11 +125,11 @@ func DestinationService(f *observe.Flow) (name, namespace string) {
 // published names the service behind a published port. Hubble's page hides flows that have a service and the world as
 // the other end, so these go without.
 func published(f *observe.Flow, server, client *observe.Party) (name, namespace string) {
-	if f.Published == 0 || client == nil || client.Identity == abi.IdentityWorld {
+	if f.Published == 0 || client.IsWorld() {
 		return "", ""
 	}
 	name, _ = Workload(server)
-	return name, Namespace(server)
+	return name, server.Namespace()
 }
 
 func service(name, namespace string) *flowpb.Service {

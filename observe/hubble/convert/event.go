@@ -35,21 +35,15 @@ const (
 
 // Verdict returns what became of the packet.
 func Verdict(f *observe.Flow) flowpb.Verdict {
-	forwarded := abi.DropReason(f.Kernel.Reason) == abi.DropNone
-	switch f.Kernel.Type {
-	case abi.EventDrop:
+	switch f.Verdict() {
+	case api.VerdictDropped, api.VerdictDenied:
 		return flowpb.Verdict_DROPPED
-	case abi.EventVerdict:
-		if forwarded {
-			return flowpb.Verdict_FORWARDED
-		}
-		return flowpb.Verdict_DROPPED
-	case abi.EventTrace:
+	case api.VerdictAllowed, api.VerdictForwarded:
 		return flowpb.Verdict_FORWARDED
-	case abi.EventAudit:
+	case api.VerdictAudit:
 		return flowpb.Verdict_AUDIT
-	case abi.EventLearn: // let through; with a reason, enforcing would drop it
-		if forwarded {
+	case api.VerdictLearned: // let through; with a reason, enforcing would drop it
+		if f.Reason() == abi.DropNone {
 			return flowpb.Verdict_FORWARDED
 		}
 		return flowpb.Verdict_AUDIT
@@ -60,12 +54,12 @@ func Verdict(f *observe.Flow) flowpb.Verdict {
 // EventType returns the type of the event as Hubble numbers it, and its subtype: of a drop the reason, of a trace the
 // point.
 func EventType(f *observe.Flow) (kind, sub int32) {
-	switch f.Kernel.Type {
-	case abi.EventDrop:
+	switch {
+	case f.IsDrop():
 		return TypeDrop, int32(DropReason(f))
-	case abi.EventTrace:
+	case f.IsTrace():
 		return TypeTrace, traceSubtype(f)
-	case abi.EventVerdict, abi.EventAudit, abi.EventLearn:
+	case f.IsVerdict():
 		return TypeVerdict, 0
 	}
 	return 0, 0
@@ -81,13 +75,11 @@ func traceSubtype(f *observe.Flow) int32 {
 		return fromNetwork
 	}
 	switch to := f.Destination; {
-	case to == nil:
-		return toStack
-	case to.EndpointID != "":
+	case to.IsContainer():
 		return toEndpoint
-	case to.Entity == api.EntityHost:
+	case to.IsHost():
 		return toHost
-	case to.Entity == api.EntityWorld:
+	case to.IsWorld():
 		return toNetwork
 	}
 	return toStack
@@ -95,7 +87,7 @@ func traceSubtype(f *observe.Flow) int32 {
 
 // observationPoint is the subtype of a trace as Hubble's newer field has it, whose number for endpoints differs.
 func observationPoint(f *observe.Flow) flowpb.TraceObservationPoint {
-	if f.Kernel.Type != abi.EventTrace {
+	if !f.IsTrace() {
 		return flowpb.TraceObservationPoint_UNKNOWN_POINT
 	}
 	if sub := traceSubtype(f); sub != toEndpoint {
@@ -106,9 +98,9 @@ func observationPoint(f *observe.Flow) flowpb.TraceObservationPoint {
 
 func traceReason(f *observe.Flow) flowpb.TraceReason {
 	switch {
-	case f.Kernel.Type != abi.EventTrace:
+	case !f.IsTrace():
 		return flowpb.TraceReason_TRACE_REASON_UNKNOWN
-	case f.Kernel.Reply != 0:
+	case f.Reply() == observe.ReplyTrue:
 		return flowpb.TraceReason_REPLY
 	case f.Kernel.Cause&abi.CauseNew != 0:
 		return flowpb.TraceReason_NEW
@@ -118,55 +110,29 @@ func traceReason(f *observe.Flow) flowpb.TraceReason {
 	return flowpb.TraceReason_TRACE_REASON_UNKNOWN
 }
 
-// IsReply reports whether the packet answers the flow's initiator. Of a dropped packet that is not known, unless it
-// belongs to a flow that is.
-func IsReply(f *observe.Flow) (reply, known bool) {
-	switch {
-	case f.Kernel.Reply != 0:
-		return true, true
-	case Verdict(f) == flowpb.Verdict_DROPPED:
-		return false, false
-	}
-	return false, true
-}
-
-// TrafficDirection returns the direction of the connection as the container sees it whose program speaks; at an uplink as
-// the container that is reached.
+// TrafficDirection returns the direction of the connection as the container sees it.
 func TrafficDirection(f *observe.Flow) flowpb.TrafficDirection {
-	if kind, _ := EventType(f); kind == TypeVerdict {
-		switch f.Kernel.Side {
-		case abi.PolicyEgress:
-			return flowpb.TrafficDirection_EGRESS
-		case abi.PolicyIngress, abi.PolicyPublish:
-			return flowpb.TrafficDirection_INGRESS
-		}
-	}
-	out := f.Kernel.Reply == 0
-	switch f.Kernel.Point {
-	case abi.PointEgress:
-	case abi.PointIngress, abi.PointUplink:
-		out = !out
-	default:
-		return flowpb.TrafficDirection_TRAFFIC_DIRECTION_UNKNOWN
-	}
-	if out {
+	switch f.Direction() {
+	case observe.Ingress:
+		return flowpb.TrafficDirection_INGRESS
+	case observe.Egress:
 		return flowpb.TrafficDirection_EGRESS
 	}
-	return flowpb.TrafficDirection_INGRESS
+	return flowpb.TrafficDirection_TRAFFIC_DIRECTION_UNKNOWN
 }
 
 // policyMatch says how far a policy had to look, as far as the record tells.
 func policyMatch(f *observe.Flow) uint32 {
-	if kind, _ := EventType(f); kind != TypeVerdict {
+	if !f.IsVerdict() {
 		return noMatchType
 	}
-	denied := abi.DropReason(f.Kernel.Reason) != abi.DropNone
+	denied := f.Reason() != abi.DropNone
 	switch named := byRule(f); {
 	case !named && denied:
 		return matchNone
 	case !named:
 		return matchAll
-	case hasPorts(f.Kernel.Proto) || isICMP(f.Kernel.Proto):
+	case f.HasPorts() || isICMP(f.Kernel.Proto):
 		return matchL3L4
 	}
 	return matchL3

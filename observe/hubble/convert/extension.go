@@ -2,7 +2,6 @@ package convert
 
 import (
 	"net/netip"
-	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -52,22 +51,20 @@ func extension(f *observe.Flow) *anypb.Any {
 		x.number(ExtBytesSent, e.Sent.Bytes)
 		x.number(ExtPacketsReceived, e.Received.Packets)
 		x.number(ExtBytesReceived, e.Received.Bytes)
-		if e.Time >= e.Opened {
-			x[ExtAge] = structpb.NewNumberValue(time.Duration(e.Time - e.Opened).Seconds())
-		}
+		x[ExtAge] = structpb.NewNumberValue(f.Age().Seconds())
 	}
 	x.number(ExtLength, uint64(e.Length))
 	x.number(ExtRevision, uint64(e.Revision))
 	x.number(ExtPublished, uint64(f.Published))
-	if reason := abi.DropReason(e.Reason); reason != abi.DropNone {
+	if reason := f.Reason(); reason != abi.DropNone {
 		x.text(ExtReason, reason.String())
 	}
 	if f.Rule != nil {
 		x.text(ExtPolicy, f.Rule.Policy)
 		x.text(ExtRule, f.Rule.Place)
 	}
-	x.translated(ExtDestination, e.DNATAddr, e.DNATPort)
-	x.translated(ExtSource, e.SNATAddr, e.SNATPort)
+	x.translated(ExtDestination, f.DNAT())
+	x.translated(ExtSource, f.SNAT())
 	x.causes(e.Cause)
 	x.party(f.Source, ExtSourceNetwork, ExtSourceImage, ExtSourceID)
 	x.party(f.Destination, ExtDestNetwork, ExtDestImage, ExtDestID)
@@ -96,9 +93,9 @@ func (x extended) text(key, value string) {
 	}
 }
 
-func (x extended) translated(key string, addr abi.IP, port abi.BE16) {
-	if addr != (abi.IP{}) {
-		x.text(key, netip.AddrPortFrom(addr.Addr(), port.Host()).String())
+func (x extended) translated(key string, a netip.AddrPort) {
+	if a.IsValid() {
+		x.text(key, a.String())
 	}
 }
 
@@ -115,9 +112,7 @@ func (x extended) causes(bits uint8) {
 }
 
 func (x extended) party(p *observe.Party, network, image, id string) {
-	if p != nil {
-		x.text(network, p.Network)
-		x.text(image, p.Image)
-		x.text(id, p.ContainerID)
-	}
+	x.text(network, p.Network)
+	x.text(image, p.Image)
+	x.text(id, p.ContainerID)
 }

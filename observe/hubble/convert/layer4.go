@@ -13,13 +13,6 @@ import (
 // ProtocolVRRP is the IP protocol of VRRP (RFC 9568).
 const ProtocolVRRP = 112
 
-func hasPorts(proto uint8) bool {
-	return proto == unix.IPPROTO_TCP || proto == unix.IPPROTO_UDP || proto == unix.IPPROTO_SCTP
-}
-
-// HasPorts reports whether the flow is of a protocol with ports.
-func HasPorts(f *observe.Flow) bool { return f.Kernel.Family != 0 && hasPorts(f.Kernel.Proto) }
-
 func isICMP(proto uint8) bool { return proto == unix.IPPROTO_ICMP || proto == unix.IPPROTO_ICMPV6 }
 
 // layer4 is what follows the IP header, nil of protocols that Hubble does not know.
@@ -28,7 +21,7 @@ func layer4(f *observe.Flow) *flowpb.Layer4 {
 	if e.Family == 0 {
 		return nil
 	}
-	source, destination := uint32(e.Sport.Host()), uint32(e.Dport.Host())
+	source, destination := uint32(f.SourcePort()), uint32(f.DestinationPort())
 	switch e.Proto {
 	case unix.IPPROTO_TCP:
 		return &flowpb.Layer4{Protocol: &flowpb.Layer4_TCP{TCP: &flowpb.TCP{

@@ -5,6 +5,7 @@ import (
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 
+	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe"
 )
@@ -18,8 +19,8 @@ func (c *Converter) policies(m *flowpb.Flow, f *observe.Flow) {
 		return
 	}
 	by := []*flowpb.Policy{c.policy(f)}
-	denied := abi.DropReason(f.Kernel.Reason) != abi.DropNone
-	switch egress := f.Kernel.Side == abi.PolicyEgress; {
+	denied := f.Reason() != abi.DropNone
+	switch egress := f.Side() == api.Egress; {
 	case egress && denied:
 		m.EgressDeniedBy = by
 	case egress:

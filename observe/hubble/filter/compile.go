@@ -34,7 +34,7 @@ func Compile(whitelist, blacklist []*flowpb.FlowFilter, c *convert.Converter) (f
 		return nil, err
 	}
 	return func(f *observe.Flow) bool {
-		if convert.IsLost(f) {
+		if f.IsLost() {
 			return true
 		}
 		return (len(allow) == 0 || anyOf(allow, f)) && !anyOf(deny, f)

@@ -36,8 +36,8 @@ var fields = []compiler{
 
 	field("source_identity", (*filter).GetSourceIdentity, ofIdentity(source)),
 	field("destination_identity", (*filter).GetDestinationIdentity, ofIdentity(destination)),
-	field("source_port", (*filter).GetSourcePort, port(func(f *flow) uint16 { return f.Kernel.Sport.Host() })),
-	field("destination_port", (*filter).GetDestinationPort, port(func(f *flow) uint16 { return f.Kernel.Dport.Host() })),
+	field("source_port", (*filter).GetSourcePort, port((*flow).SourcePort)),
+	field("destination_port", (*filter).GetDestinationPort, port((*flow).DestinationPort)),
 	field("source_ip", (*filter).GetSourceIp, address((*flow).Src)),
 	field("source_ip_xlated", (*filter).GetSourceIpXlated, address(convert.SourceTranslated)),
 	field("destination_ip", (*filter).GetDestinationIp, address((*flow).Dst)),
@@ -75,7 +75,7 @@ var fields = []compiler{
 
 func ofIdentity(e end) func(uint32, *converter) (predicate, error) {
 	return func(want uint32, _ *converter) (predicate, error) {
-		return func(f *flow) bool { p := e(f); return p != nil && p.Identity == want }, nil
+		return func(f *flow) bool { return e(f).Identity == want }, nil
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluice-net/sluice/observe/hubble/convert"
+	"github.com/sluice-net/sluice/observe"
 )
 
 // splitName cuts NAMESPACE/NAME. Without a slash the namespace is the default one, with nothing before it any is meant.
@@ -16,7 +16,7 @@ func splitName(s string) (namespace, name string, err error) {
 	}
 	namespace, name, ok := strings.Cut(s, "/")
 	if !ok {
-		return convert.DefaultNamespace, s, nil
+		return observe.DefaultNamespace, s, nil
 	}
 	return namespace, name, nil
 }
@@ -30,7 +30,7 @@ func pod(e end) func(string, *converter) (predicate, error) {
 		}
 		return func(f *flow) bool {
 			p := e(f)
-			return named(convert.Namespace(p), convert.Pod(p), namespace, prefix)
+			return named(p.Namespace(), p.PodName(), namespace, prefix)
 		}, nil
 	}
 }

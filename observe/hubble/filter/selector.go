@@ -37,7 +37,7 @@ func labels(e end) func(string, *converter) (predicate, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(f *flow) bool { return e(f) != nil && selects(selector, convert.Labels(e(f))) }, nil
+		return func(f *flow) bool { return selects(selector, convert.Labels(e(f))) }, nil
 	}
 }
 

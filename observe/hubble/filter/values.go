@@ -10,6 +10,7 @@ import (
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/observe/hubble/convert"
 )
 
@@ -34,7 +35,7 @@ func port(of func(*flow) uint16) func(string, *converter) (predicate, error) {
 			return nil, fmt.Errorf("%q is no port: use a number up to 65535", s)
 		}
 		want := uint16(n)
-		return func(f *flow) bool { return convert.HasPorts(f) && of(f) == want }, nil
+		return func(f *flow) bool { return f.HasPorts() && of(f) == want }, nil
 	}
 }
 
@@ -71,8 +72,7 @@ func eventType(want *flowpb.EventTypeFilter, _ *converter) (predicate, error) {
 // clients expect.
 func reply(want bool, _ *converter) (predicate, error) {
 	return func(f *flow) bool {
-		is, known := convert.IsReply(f)
-		return is == want && (known || convert.Verdict(f) == flowpb.Verdict_DROPPED)
+		return want == (f.Reply() == observe.ReplyTrue)
 	}, nil
 }
 
