@@ -43,8 +43,14 @@ type Sink struct {
 	scope    *common.InstrumentationScope
 	carrier  carrier
 
-	// spansDone is how many records at the beginning of the next batch have their spans sent already: their logs failed.
-	spansDone int
+	spans spansSent
+}
+
+// spansSent is what became of the spans of the records with which the next batch begins: their logs failed.
+type spansSent struct {
+	records int
+	refused int // spans that the collector does not want
+	err     error
 }
 
 var _ sink.Sink = (*Sink)(nil)
@@ -74,29 +80,34 @@ func (s *Sink) Target() string { return s.config.Endpoint }
 func (s *Sink) Close() error { return s.carrier.close() }
 
 // Send sends a batch: first the spans of its connections, then the log records of its flows. What fails is sent again, but
-// the spans only until they were taken.
-func (s *Sink) Send(ctx context.Context, batch []sink.Record) (r sink.Result) {
-	if s.config.spans() {
-		if r = s.sendSpans(ctx, batch[min(s.spansDone, len(batch)):]); r.Err != nil && r.Refused == 0 {
-			return r
+// the spans only until they were taken. A flow counts as refused if its log or its span is.
+func (s *Sink) Send(ctx context.Context, batch []sink.Record) sink.Result {
+	if s.config.spans() && s.spans.records < len(batch) {
+		r, all := s.sendSpans(ctx, batch[s.spans.records:])
+		if !all {
+			return sink.Result{Err: r.Err, Wait: r.Wait}
+		}
+		s.spans.records, s.spans.refused = len(batch), s.spans.refused+r.Refused
+		if r.Err != nil {
+			s.spans.err = r.Err
 		}
 	}
-	done := len(batch)
-	if !s.config.logs() {
-		s.spansDone = 0
-		return sink.Result{Sent: done - r.Refused, Refused: r.Refused, Err: r.Err}
+	r := sink.Result{Sent: len(batch)}
+	if s.config.logs() {
+		r = s.sendLogs(ctx, batch)
 	}
-	refusedSpans := r
-	r = s.sendLogs(ctx, batch)
-	s.spansDone = done - r.Sent - r.Refused
-	if r.Err == nil {
-		r.Err = refusedSpans.Err
+	s.spans.records = max(s.spans.records-r.Sent-r.Refused, 0)
+	if n := min(s.spans.refused, r.Sent); n > 0 {
+		r.Sent, r.Refused, s.spans.refused = r.Sent-n, r.Refused+n, s.spans.refused-n
+		if r.Err == nil {
+			r.Err = s.spans.err
+		}
 	}
 	return r
 }
 
-// sendSpans sends the spans of a batch; Refused counts those that the collector does not want.
-func (s *Sink) sendSpans(ctx context.Context, batch []sink.Record) (r sink.Result) {
+// sendSpans sends the spans of a batch, and tells whether there is none left to be sent again.
+func (s *Sink) sendSpans(ctx context.Context, batch []sink.Record) (r sink.Result, all bool) {
 	var spans []*trace.Span
 	for _, record := range batch {
 		if span := spanOf(record); span != nil {
@@ -104,9 +115,9 @@ func (s *Sink) sendSpans(ctx context.Context, batch []sink.Record) (r sink.Resul
 		}
 	}
 	if len(spans) == 0 {
-		return r
+		return r, true
 	}
-	return divide(spans, func(spans []*trace.Span) (int64, string, error) {
+	r = divide(spans, func(spans []*trace.Span) (int64, string, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.config.timeout())
 		defer cancel()
 		answer, err := s.carrier.spans(ctx, &coltrace.ExportTraceServiceRequest{ResourceSpans: []*trace.ResourceSpans{{
@@ -116,6 +127,7 @@ func (s *Sink) sendSpans(ctx context.Context, batch []sink.Record) (r sink.Resul
 		p := answer.GetPartialSuccess()
 		return p.GetRejectedSpans(), p.GetErrorMessage(), err
 	})
+	return r, r.Sent+r.Refused == len(spans)
 }
 
 func (s *Sink) sendLogs(ctx context.Context, batch []sink.Record) sink.Result {

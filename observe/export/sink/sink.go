@@ -55,11 +55,3 @@ type Sink interface {
 	// Close gives back what the sink holds. What was sent is not waited for.
 	Close() error
 }
-
-// Opened returns when the first packet of the flow's connection was seen, zero if it is in none.
-func Opened(f *observe.Flow) time.Time {
-	if f.Kernel.Opened == 0 || f.Kernel.Opened > f.Kernel.Time {
-		return time.Time{}
-	}
-	return f.Time.Add(-time.Duration(f.Kernel.Time - f.Kernel.Opened))
-}

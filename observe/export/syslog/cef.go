@@ -7,7 +7,7 @@ import (
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 
-	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/observe/export/sink"
 )
 
@@ -136,15 +136,15 @@ func (e *extension) address(n int, label, value string) {
 // totals appends what a connection carried when it is over. CEF's in is what went from source to destination, out what
 // came back.
 func (e *extension) totals(r sink.Record) {
-	k := r.Flow.Kernel
-	if k.Cause&abi.CauseClosed == 0 || k.Opened == 0 {
+	opened := r.Flow.Opened()
+	if !r.Flow.IsClosed() || opened.IsZero() {
 		return
 	}
-	in, out := k.Sent.Bytes, k.Received.Bytes
-	if k.Reply != 0 {
+	in, out := r.Flow.Sent().Bytes, r.Flow.Received().Bytes
+	if r.Flow.Reply() == observe.ReplyTrue {
 		in, out = out, in
 	}
-	e.add("start", millis(sink.Opened(r.Flow)))
+	e.add("start", millis(opened))
 	e.add("end", millis(r.Flow.Time))
 	e.add("in", strconv.FormatUint(in, 10))
 	e.add("out", strconv.FormatUint(out, 10))
