@@ -18,9 +18,9 @@ import (
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/datapath/maps"
-	"github.com/sluice-net/sluice/driver"
 	"github.com/sluice-net/sluice/endpoint"
 	"github.com/sluice-net/sluice/internal/dockerapi"
+	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/policy"
@@ -88,11 +88,11 @@ func (d *daemon) close() error {
 // wireSockets takes the two sockets first: they tell whether another daemon runs. Docker's requests wait in the queue of
 // the socket until the state is restored.
 func (d *daemon) wireSockets(context.Context) (err error) {
-	if d.api, err = driver.Listen(filepath.Join(d.config.runDir, "sluice.sock")); err != nil {
+	if d.api, err = listen.Unix(filepath.Join(d.config.runDir, "sluice.sock"), ""); err != nil {
 		return fmt.Errorf("open API socket: %w", err)
 	}
 	d.closing(closeListener(d.api))
-	if d.plugin, err = driver.Listen(filepath.Join(d.config.pluginDir, d.config.driver+".sock")); err != nil {
+	if d.plugin, err = listen.Unix(filepath.Join(d.config.pluginDir, d.config.driver+".sock"), ""); err != nil {
 		return fmt.Errorf("open plugin socket: %w", err)
 	}
 	d.closing(closeListener(d.plugin))
