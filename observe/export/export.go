@@ -2,8 +2,8 @@ package export
 
 import (
 	"context"
-	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -36,10 +36,11 @@ type export struct {
 	batch  []sink.Record // read, and not dealt with
 	ahead  bool          // the ring holds more than the batch has room for
 
-	drain   chan struct{}      // closed: send what is there, and end
-	yield   chan struct{}      // closed: end, another goes on
-	abandon context.CancelFunc // ends at once
-	done    chan struct{}
+	reading  context.Context // ends when the export is to
+	end      context.CancelFunc
+	draining atomic.Bool        // it is to send what there is first
+	abandon  context.CancelFunc // ends it at once
+	done     chan struct{}
 
 	count *counts
 }
@@ -51,40 +52,34 @@ type counts struct {
 	lost     uint64 // overwritten before they were read
 	failed   uint64 // that the receiver refused
 	position uint64 // number of the next flow to send
-	up       bool
+	state    string // api.ExportIdle and so on
 	failure  string
 	failedAt time.Time
 	sentAt   time.Time
 }
 
-// errNoMore ends an export that sends what there is.
-var errNoMore = errors.New("no more flows")
-
 // start begins to export from a flow on.
 func (e *export) start(from uint64) {
-	var ctx context.Context
-	ctx, e.abandon = context.WithCancel(context.Background())
-	e.drain, e.yield, e.done = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	sending, abandon := context.WithCancel(context.Background())
+	e.reading, e.end = context.WithCancel(sending)
+	e.abandon, e.done = abandon, make(chan struct{})
 	e.reader, e.read = e.ring.Reader(from), from
 	e.note(func(c *counts) { c.position = from })
 	go func() {
 		defer close(e.done)
-		defer e.abandon()
-		e.run(ctx)
+		defer abandon()
+		e.run(sending)
 		if err := e.sink.Close(); err != nil {
 			e.log.WithError(err).Debug("close export")
 		}
 	}()
 }
 
-// stop ends the export, and returns when it has: after so long it is abandoned. It sends first what is in the ring (drain),
-// or only what is under way.
+// stop ends the export, and returns when it has. It sends first what is in the ring (drain), or only what is under way; after
+// so long it is abandoned.
 func (e *export) stop(drain bool, patience time.Duration) {
-	if drain {
-		close(e.drain)
-	} else {
-		close(e.yield)
-	}
+	e.draining.Store(drain)
+	e.end()
 	timer := time.AfterFunc(patience, e.abandon)
 	defer timer.Stop()
 	<-e.done
@@ -93,16 +88,15 @@ func (e *export) stop(drain bool, patience time.Duration) {
 // run exports until it is to end.
 func (e *export) run(ctx context.Context) {
 	pause := firstPause
-	for {
-		if err := e.collect(ctx); err != nil {
-			return
-		}
+	for e.collect() && ctx.Err() == nil {
 		r := e.sink.Send(ctx, e.batch)
 		dealt := min(r.Sent+r.Refused, len(e.batch))
+		left := len(e.batch) - dealt
 		e.account(r, dealt)
-		clear(e.batch[:dealt])
-		e.batch = append(e.batch[:0], e.batch[dealt:]...)
-		if len(e.batch) == 0 || dealt > 0 && r.Err == nil {
+		copy(e.batch, e.batch[dealt:])
+		clear(e.batch[left:])
+		e.batch = e.batch[:left]
+		if left == 0 {
 			pause = firstPause
 			continue
 		}
@@ -113,80 +107,51 @@ func (e *export) run(ctx context.Context) {
 	}
 }
 
-// collect waits for flows and fills the batch, if it is empty: what was not taken is sent again as it is. It errs when there
-// is nothing more to do.
-func (e *export) collect(ctx context.Context) error {
-	if len(e.batch) > 0 {
-		return ctx.Err()
-	}
+// collect waits for flows and fills the batch, if it is empty: what was not taken is sent again as it is. It returns false
+// when there is nothing more to do.
+func (e *export) collect() bool {
 	for len(e.batch) == 0 {
-		if err := e.wait(ctx); err != nil {
-			return err
+		if e.reading.Err() != nil && !e.draining.Load() {
+			return false
+		}
+		if !e.ahead && e.next(e.reading) != nil {
+			return false
 		}
 		e.fill()
-	}
-	if !e.ahead && e.linger(ctx) {
-		e.fill()
-	}
-	return ctx.Err()
-}
-
-// wait returns when there may be a flow to read. It reads the first itself.
-func (e *export) wait(ctx context.Context) error {
-	select {
-	case <-e.yield:
-		return errNoMore
-	default:
-	}
-	if e.ahead {
-		return ctx.Err()
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		select {
-		case <-e.drain:
-		case <-e.yield:
-		case <-ctx.Done():
+		if !e.ahead && len(e.batch) > 0 {
+			e.linger()
+			e.fill()
 		}
-		cancel(errNoMore)
-	}()
-	err := e.next(ctx)
-	cancel(nil)
-	<-finished
-	return err
+	}
+	return true
 }
 
-// linger gives the batch time to grow. It tells whether it is worth a look.
-func (e *export) linger(ctx context.Context) bool {
+// linger gives the batch time to grow.
+func (e *export) linger() {
 	timer := time.NewTimer(e.config.delay())
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
-	case <-e.drain:
-		return true
-	case <-e.yield:
-		return false
-	case <-ctx.Done():
-		return false
+	case <-e.reading.Done():
 	}
 }
 
-// sleep waits before the next attempt. An export that is to yield does not make one.
+// sleep waits before the next attempt, and tells whether there is to be one: an export that ends makes one more at once if
+// it is to send what there is, and then goes on with short pauses until it is abandoned.
 func (e *export) sleep(ctx context.Context, pause time.Duration) bool {
+	reading := e.reading.Done()
+	if e.reading.Err() != nil {
+		reading, pause = nil, firstPause
+	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
-	case <-e.yield:
-		return false
+	case <-reading:
 	case <-ctx.Done():
 		return false
 	}
+	return e.reading.Err() == nil || e.draining.Load()
 }
 
 // closed is a context that has ended: what is read with it does not wait.
@@ -256,13 +221,15 @@ func (e *export) account(r sink.Result, dealt int) {
 	if dealt < len(e.batch) {
 		position = e.batch[dealt].Flow.Seq
 	}
-	was, up := false, dealt > 0 || r.Err == nil
+	was, now := "", api.ExportUp
+	if dealt == 0 {
+		now = api.ExportDown
+	}
 	e.note(func(c *counts) {
-		was = c.up
+		was, c.state = c.state, now
 		c.exported += uint64(r.Sent)
 		c.failed += uint64(r.Refused)
 		c.position = position
-		c.up = up
 		if r.Sent > 0 {
 			c.sentAt = time.Now()
 		}
@@ -271,10 +238,10 @@ func (e *export) account(r sink.Result, dealt int) {
 		}
 	})
 	switch {
-	case was && !up:
+	case was != api.ExportDown && now == api.ExportDown:
 		e.log.WithError(r.Err).Warn("export is down; flows wait in memory, and the oldest are lost when that is full")
-	case !was && up:
-		e.log.Info("export works")
+	case was == api.ExportDown && now == api.ExportUp:
+		e.log.Info("export works again")
 	}
 }
 
@@ -290,7 +257,7 @@ func (e *export) state() api.Export {
 	_, next := e.ring.Bounds()
 	out := api.Export{Name: e.config.Name, Type: e.config.Type, Target: e.sink.Target(), Source: e.source}
 	e.note(func(c *counts) {
-		out.Up, out.Exported, out.Lost, out.Failed = c.up, c.exported, c.lost, c.failed
+		out.State, out.Exported, out.Lost, out.Failed = c.state, c.exported, c.lost, c.failed
 		out.LastError, out.LastErrorTime, out.LastExport = c.failure, c.failedAt, c.sentAt
 		if next > c.position {
 			out.Waiting = next - c.position
