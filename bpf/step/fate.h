@@ -23,8 +23,8 @@ STEP void tell_watched(struct __sk_buff *skb, struct packet *p)
 		tell(skb, p, NULL, EVENT_LEARN, p->denied);
 }
 
-/* A packet that passes: counts it, and tells of it what is new. Of one with a flow, h->seen is how it was before it was
- * translated on its way. */
+/* A packet that passes: counts it, and tells of it what is new. Of one with a flow of which there is something to tell,
+ * h->seen is how it was before it was translated on its way. */
 STEP void pass(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
 	struct packet *p = &h->packet;
@@ -32,11 +32,13 @@ STEP void pass(struct __sk_buff *skb, struct hand *h, struct flow *f)
 	if (unlikely(p->refused))
 		return;
 	count_forwarded(p->slot, p->direction, skb->len);
+	if (likely(!p->news && !p->capture))
+		return;
 	if (f)
 		p = &h->seen;
-	if (unlikely(p->news) && p->level >= LEVEL_FLOWS)
+	if (p->news && p->level >= LEVEL_FLOWS)
 		tell(skb, p, f, EVENT_TRACE, DROP_NONE);
-	if (unlikely(p->capture))
+	if (p->capture)
 		capture_write(skb, p, f, EVENT_TRACE, DROP_NONE);
 }
 
