@@ -231,6 +231,7 @@ func (d *daemon) wireObserver(context.Context) error {
 		return err
 	}
 	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log})
+	d.kernel.flows.OnOver(d.observer.Publish)
 	return nil
 }
 
