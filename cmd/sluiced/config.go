@@ -43,6 +43,7 @@ type config struct {
 	publish      string
 	clsact       bool
 	metrics      metricsConfig
+	observe      observeConfig
 	logLevel     string
 	logFormat    string
 	remove       bool
@@ -75,6 +76,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	c.metrics.flags(f)
+	c.observe.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&c.remove, "remove", false, "take programs, pairs, addresses and pins out of the kernel and exit; containers lose their network, the store stays")
@@ -186,6 +188,9 @@ func (c *config) check() error {
 		return fmt.Errorf("flow-interval %s: use 1s or more", c.flowInterval)
 	}
 	if _, err := c.addressBlocks(); err != nil {
+		return err
+	}
+	if err := c.observe.check(); err != nil {
 		return err
 	}
 	if err := c.metrics.check(); err != nil {

@@ -207,7 +207,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
+		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Observe: d.config.observe.defaultLevel(), Log: d.log, PolicyDir: d.config.openPolicyDir(),
 		Recorder: d.metered.recorder,
 		HostDNS:  func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
@@ -230,7 +230,7 @@ func (d *daemon) wireObserver(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log})
+	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log, Size: observe.FlowsIn(int64(d.config.observe.memory))})
 	d.kernel.flows.OnOver(d.observer.Publish)
 	return nil
 }
