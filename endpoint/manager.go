@@ -37,9 +37,25 @@ type Options struct {
 	HostDNS func() []netip.Addr
 	// PublishDefault is who may reach published ports that no rule is about.
 	PublishDefault policy.PublishDefault
+	Recorder       Recorder         // nil: nobody counts
 	Now            func() time.Time // the clock; nil: time.Now
 	Log            logrus.FieldLogger
 }
+
+// Recorder counts how programs were made. Its methods are called by several goroutines.
+type Recorder interface {
+	// Replaced tells that an endpoint's programs were made, loaded and swapped, or with an error that they were not.
+	Replaced(took time.Duration, err error)
+	// Passed tells that the kernel follows all changes made before a pass began, or with an error that the pass could
+	// not be made. Endpoints that failed in it were told by Replaced.
+	Passed(took time.Duration, err error)
+}
+
+// unrecorded is the Recorder where nobody counts.
+type unrecorded struct{}
+
+func (unrecorded) Replaced(time.Duration, error) {}
+func (unrecorded) Passed(time.Duration, error)   {}
 
 // Store is what the use-cases need of the store.
 type Store interface {
@@ -97,6 +113,9 @@ type Manager struct {
 func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Recorder == nil {
+		o.Recorder = unrecorded{}
 	}
 	if o.HostDNS == nil {
 		o.HostDNS = func() []netip.Addr { return nil }

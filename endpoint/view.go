@@ -225,6 +225,9 @@ func protocolName(number uint32) string {
 // Generation returns the number of the newest change of anything that programs are made from.
 func (m *Manager) Generation() uint64 { return m.currentGeneration() }
 
+// AppliedGeneration returns the number of the newest change that all programs were made after.
+func (m *Manager) AppliedGeneration() uint64 { return m.regeneration.appliedTo() }
+
 // Count fills in how many objects of each kind there are.
 func (m *Manager) Count(s *api.Status) {
 	m.mu.RLock()

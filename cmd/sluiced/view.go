@@ -212,6 +212,10 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		}
 	}
 	d.manager.Count(&s)
+	var err error
+	if s.Tables, err = d.metered.tables(); err != nil {
+		d.log.WithError(err).Warn("status without all tables")
+	}
 	return s, nil
 }
 
