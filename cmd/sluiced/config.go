@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,7 @@ type config struct {
 	masqPorts  string
 	publish    string
 	clsact     bool
+	hubble     hubbleConfig
 	metrics    metricsConfig
 	logLevel   string
 	logFormat  string
@@ -71,6 +73,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
+	c.hubble.flags(f)
 	c.metrics.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
@@ -182,7 +185,7 @@ func (c *config) check() error {
 	if _, err := c.addressBlocks(); err != nil {
 		return err
 	}
-	if err := c.metrics.check(); err != nil {
+	if err := errors.Join(c.hubble.check(c.runDir), c.metrics.check()); err != nil {
 		return err
 	}
 	_, err := c.masqueradePorts()
