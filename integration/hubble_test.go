@@ -11,6 +11,7 @@ import (
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 	"github.com/rogpeppe/go-internal/testscript"
 	"google.golang.org/protobuf/encoding/protojson"
+	_ "google.golang.org/protobuf/types/known/structpb" // of extensions
 
 	"github.com/sluice-net/sluice/integration/hosts"
 )
