@@ -32,6 +32,9 @@ func simpleCommands() map[string]command {
 		"outside": runOutside,
 		"far":     runFar,
 		"host":    runHost,
+		"hubble":  runHubble,
+
+		"hubble-old": runHubbleOld,
 	}
 }
 
@@ -48,6 +51,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["session"] = runSession
 	all["agree"] = checkAgreement
 	all["recipes"] = runRecipes
+	all["hubble-clients"] = getHubble
+	all["hubble-filters"] = countFilters
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
