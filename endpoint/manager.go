@@ -78,7 +78,8 @@ type Manager struct {
 	// publishing is held while ports come or go, until record and services map agree.
 	publishing sync.Mutex
 
-	hints hints
+	hints   hints
+	parties *parties
 
 	// learning guards what containers in mode learn were seen to do.
 	learning   sync.Mutex
@@ -135,6 +136,7 @@ func NewManager(o Options) *Manager {
 		kick:       make(chan struct{}, 1),
 		recordings: map[string]*Recording{},
 		unsaved:    map[string]bool{},
+		parties:    newParties(o.Now),
 	}
 	m.plans.publish = o.PublishDefault
 	m.regeneration.init()
@@ -183,6 +185,7 @@ func (m *Manager) saveAll(ctx context.Context, all []*Endpoint, ops ...store.Op)
 		}
 		m.mentions.replace(m.endpoints[e.ID], e)
 		m.endpoints[e.ID] = e
+		m.index(e)
 	}
 	m.generation++
 	return nil
@@ -198,6 +201,7 @@ func (m *Manager) erase(ctx context.Context, e *Endpoint) error {
 	defer m.mu.Unlock()
 	m.mentions.replace(m.endpoints[e.ID], nil)
 	delete(m.endpoints, e.ID)
+	m.parties.remove(e.ID)
 	delete(m.judgements, e.ID)
 	delete(m.refused, e.ID)
 	m.generation++

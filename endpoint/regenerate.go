@@ -206,6 +206,7 @@ func (m *Manager) remember(j *job) {
 		}
 	}
 	m.running[j.endpoint.ID] = now
+	m.parties.setRunning(now)
 }
 
 // publish lets the addresses of endpoints whose programs run name their identity and slot.
