@@ -34,6 +34,8 @@ type Sources struct {
 	Events func() api.EventCounts
 	// Flows returns the numbers of the oldest flow in memory and of the next, and for how many there is room.
 	Flows func() (oldest, next uint64, capacity int)
+	// Exports returns where flows are sent.
+	Exports func() []api.Export
 	// Pools returns how full the address pools are.
 	Pools func(context.Context) ([]Pool, error)
 	// Store returns the size of the store, bytes.
@@ -143,12 +145,12 @@ func (r *round) files() error {
 	}
 	broken := 0
 	for _, f := range files {
-		if len(f.Problems) > 0 {
+		if f.State == api.PolicyFileBroken {
 			broken++
 		}
 	}
-	r.give(policyFiles, float64(len(files)-broken), "good")
-	r.give(policyFiles, float64(broken), "broken")
+	r.give(policyFiles, float64(len(files)-broken), api.PolicyFileActive)
+	r.give(policyFiles, float64(broken), api.PolicyFileBroken)
 	return nil
 }
 
@@ -268,7 +270,24 @@ func (r *round) events() error {
 		r.give(flowsHeld, float64(next-oldest))
 		r.give(flowsCapacity, float64(capacity))
 	}
+	if r.sources.Exports != nil {
+		for _, e := range r.sources.Exports() {
+			r.export(e)
+		}
+	}
 	return nil
+}
+
+func (r *round) export(e api.Export) {
+	for outcome, n := range map[string]uint64{"exported": e.Exported, "failed": e.Failed, "lost": e.Lost} {
+		r.give(exportFlows, float64(n), e.Name, e.Type, outcome)
+	}
+	up := 1.0
+	if e.State == api.ExportDown {
+		up = 0
+	}
+	r.give(exportUp, up, e.Name, e.Type)
+	r.give(exportWaiting, float64(e.Waiting), e.Name, e.Type)
 }
 
 func (r *round) pools() error {
