@@ -66,6 +66,15 @@ func Definitions() []catalog.Metric {
 	return slices.Concat(all, []catalog.Metric{lostEvents, seriesHeld, foldedSeries}, handled)
 }
 
+// Settings returns how --metrics calls the metrics that a user can ask for, by their names.
+func Settings() map[string]string {
+	all := map[string]string{}
+	for _, k := range kinds {
+		all[k.metric.Name] = k.name
+	}
+	return all
+}
+
 // Describe implements prometheus.Collector.
 func (f *Flows) Describe(out chan<- *prometheus.Desc) {
 	for _, c := range f.collectors() {
