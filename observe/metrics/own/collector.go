@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe/metrics/catalog"
 )
 
@@ -233,17 +234,30 @@ func (r *round) packets() error {
 	if err != nil {
 		return err
 	}
+	type fate struct{ direction, reason string }
+	counted := map[fate]api.Metric{}
 	for _, m := range all {
-		if m.Reason == "" {
-			r.give(forwardedPackets, float64(m.Packets), m.Direction)
-			r.give(forwardedBytes, float64(m.Bytes), m.Direction)
-			continue
+		counted[fate{m.Direction, m.Reason}] = m
+	}
+	for _, direction := range directions {
+		m := counted[fate{direction, ""}]
+		r.give(forwardedPackets, float64(m.Packets), direction)
+		r.give(forwardedBytes, float64(m.Bytes), direction)
+		// All that there can be, so that the first drop is an increase.
+		for reason := abi.DropReason(1); reason < abi.DropReasons; reason++ {
+			m, some := counted[fate{direction, reason.String()}]
+			if reason.Help() == "" && !some {
+				continue // it is none yet
+			}
+			r.give(droppedPackets, float64(m.Packets), reason.String(), direction)
+			r.give(droppedBytes, float64(m.Bytes), reason.String(), direction)
 		}
-		r.give(droppedPackets, float64(m.Packets), m.Reason, m.Direction)
-		r.give(droppedBytes, float64(m.Bytes), m.Reason, m.Direction)
 	}
 	return nil
 }
+
+// directions are those of the kernel's counters.
+var directions = []string{api.Egress, api.Ingress, "uplink"}
 
 func (r *round) tables() error {
 	if r.sources.Tables == nil {

@@ -110,6 +110,7 @@ func TestCollector(t *testing.T) {
 		"sluice_forward_packets_total{direction=egress}":                                               9,
 		"sluice_forward_bytes_total{direction=egress}":                                                 900,
 		"sluice_drop_packets_total{direction=ingress,reason=policy denied}":                            3,
+		"sluice_drop_packets_total{direction=uplink,reason=spoofed on uplink}":                         0,
 		"sluice_drop_bytes_total{direction=ingress,reason=policy denied}":                              180,
 		"sluice_container_packets_total{" + egress + "}":                                               10,
 		"sluice_container_bytes_total{" + egress + "}":                                                 1000,
