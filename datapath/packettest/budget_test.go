@@ -112,9 +112,6 @@ func TestPrivilegedBudgetOfCrowdedRing(t *testing.T) {
 	for port := range uint16(6000) {
 		k.run(a.egress, out.udp(port+2, 2), fromStack)
 	}
-	if b := k.eventBudget(alice.slot, abi.EventsFlows); b.Lost == 0 || b.Written > 3000 {
-		t.Errorf("the flood: %+v", b)
-	}
 	const flows = 100
 	for i := range uint16(flows) {
 		k.run(c.egress, carol.to(carol.gw4.String()).udp(1000+i, 80), fromStack)
