@@ -63,7 +63,7 @@ RARE int capture_write(struct __sk_buff *skb, struct packet *p, struct flow *f, 
 	opaque(length);
 	if (length > CAPTURE_MAX)
 		return 0;
-	if (bpf_ringbuf_output(&captures, s, sizeof(s->head) + length, ring_flags(ring_quarters(&captures))))
+	if (bpf_ringbuf_output(&captures, s, sizeof(s->head) + length, ring_flags(ring_fill(&captures))))
 		budget_lose(b);
 	else
 		__sync_fetch_and_add(&b->written, 1);
