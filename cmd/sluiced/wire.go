@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/export"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/service"
 	"github.com/sluice-net/sluice/service/hostport"
@@ -48,6 +49,7 @@ type daemon struct {
 	ipam     *ipam.Allocator
 	manager  *endpoint.Manager
 	observer *observe.Observer
+	exports  *export.Exports
 	plugin   net.Listener
 	api      net.Listener
 
@@ -64,7 +66,7 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
+		d.wireSockets, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
