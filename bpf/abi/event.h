@@ -26,10 +26,14 @@ enum observer_flags {
 	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
 };
 
-/* Events that one CPU may write in a second, and at once. */
+/* Events that a container may write in a second of each class, and what the daemon reads in a second of all of them: while
+ * containers want more, each gets the same share of it. */
 enum event_rate {
-	EVENT_RATE = 1000, /* drops; verdicts; audit */
-	EVENT_TRACES_RATE = 10000, /* traces; what is learnt */
+	EVENT_RATE_DENIALS = 1000,
+	EVENT_RATE_FLOWS = 10000,
+	EVENT_RATE_PACKETS = 10000,
+	EVENT_RATE_LEARN = 10000,
+	EVENT_RATE_ALL = 50000,
 };
 
 /* Why a trace is told. */
@@ -104,7 +108,8 @@ struct event {
 	__be16 frontend;  /* POLICY_PUBLISH: the host's port */
 	__u8 side;        /* enum policy_side of the last policy that was asked, whose rule it is */
 	__u8 cause;       /* enum event_cause */
-	__u8 judged;      /* enum judged: what the policy of this program says of this very packet */
+	__u8 judged;      /* enum judged: what the policy of this program says of this very packet; what is told apart,
+			   * as EVENT_AUDIT is, is not said again */
 	__u8 pad[3];
 };
 

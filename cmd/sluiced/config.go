@@ -40,6 +40,7 @@ type config struct {
 	masqPorts  string
 	publish    string
 	clsact     bool
+	metrics    metricsConfig
 	export     exportConfig
 	logLevel   string
 	logFormat  string
@@ -71,6 +72,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
+	c.metrics.flags(f)
 	c.export.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
@@ -180,6 +182,9 @@ func (c *config) check() error {
 		return fmt.Errorf("pool must be 0 or more, slots 2 or more, flows 1024 or more")
 	}
 	if _, err := c.addressBlocks(); err != nil {
+		return err
+	}
+	if err := c.metrics.check(); err != nil {
 		return err
 	}
 	if err := c.export.check(); err != nil {

@@ -30,6 +30,9 @@ import (
 	"github.com/sluice-net/sluice/store/bolt"
 )
 
+// storeFile is the store, below the state directory.
+const storeFile = "sluice.db"
+
 // defaultMTU is used while the host has no uplink.
 const defaultMTU = 1500
 
@@ -52,6 +55,7 @@ type daemon struct {
 	exports  *export.Exports
 	plugin   net.Listener
 	api      net.Listener
+	metered  metered
 
 	closers    []func() error
 	background sync.WaitGroup
@@ -66,7 +70,7 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver, d.wireExports,
+		d.wireSockets, d.wireMetrics, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
@@ -112,7 +116,7 @@ func closeListener(l net.Listener) func() error {
 }
 
 func (d *daemon) wireStore(context.Context) (err error) {
-	if d.store, err = bolt.Open(filepath.Join(d.config.stateDir, "sluice.db"), bolt.Options{}); err != nil {
+	if d.store, err = bolt.Open(filepath.Join(d.config.stateDir, storeFile), bolt.Options{}); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
 	d.closing(d.store.Close)
@@ -204,7 +208,8 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
 		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
-		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
+		Recorder: d.metered.recorder,
+		HostDNS:  func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
 	return nil

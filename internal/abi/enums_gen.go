@@ -24,6 +24,7 @@ const (
 	OriginStack     = 0
 	OriginContainer = 1
 	OriginUplink    = 2
+	OriginNewsShift = 16 // above: enum event_cause of what the program before saw and did not tell
 )
 
 // Constants of enum explain of bpf/abi. In skb->cb[0] beside the origin: a test run of a loaded program, which judges
@@ -120,10 +121,14 @@ const (
 	ObserverAllowed = 2 // verdicts that allow
 )
 
-// Constants of enum event_rate of bpf/abi. Events that one CPU may write in a second, and at once.
+// Constants of enum event_rate of bpf/abi. Events that a container may write in a second of each class, and what the
+// daemon reads in a second of all of them: while containers want more, each gets the same share of it.
 const (
-	EventRate       = 1000  // drops; verdicts; audit
-	EventTracesRate = 10000 // traces; what is learnt
+	EventRateDenials = 1000
+	EventRateFlows   = 10000
+	EventRatePackets = 10000
+	EventRateLearn   = 10000
+	EventRateAll     = 50000
 )
 
 // Constants of enum event_cause of bpf/abi. Why a trace is told.

@@ -273,12 +273,11 @@ func TestSlowReceiver(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_ = c.(*net.TCPConn).SetReadBuffer(4096)
 			slow <- c
 		}
 	}()
 	s := newSink(t, Config{Address: "tcp://" + l.Addr().String(), Timeout: sink.Duration(200 * time.Millisecond)})
-	records := sinktest.Records(30000)
+	records := sinktest.Records(40000)
 	got := s.Send(t.Context(), records)
 	if got.Err == nil || got.Sent == 0 || got.Sent == len(records) {
 		t.Fatalf("%+v", got)
