@@ -119,6 +119,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
 	d.background.Go(func() { d.manager.Record(ctx, learning) })
 	d.background.Go(func() { d.manager.FollowPolicyFiles(ctx) })
+	d.background.Go(func() { d.exports.Follow(ctx) })
 	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
 	d.log.WithFields(logrus.Fields{
 		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/export"
 	"github.com/sluice-net/sluice/observe/hubble"
 	"github.com/sluice-net/sluice/observe/hubble/convert"
 	"github.com/sluice-net/sluice/policy"
@@ -54,6 +55,7 @@ type daemon struct {
 	ipam     *ipam.Allocator
 	manager  *endpoint.Manager
 	observer *observe.Observer
+	exports  *export.Exports
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
@@ -74,7 +76,8 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver, d.wireHubble,
+		d.wireSockets, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
+		d.wireHubble, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
