@@ -129,14 +129,30 @@ const (
 // Constants of enum event_cause of bpf/abi. Why a trace is told.
 const (
 	CauseNew    = 1  // the first packet of its flow
-	CauseState  = 2  // the flow's state changed: answered, half closed, reset
+	CauseState  = 2  // the flow changed: answered, half closed, judged by a new policy
 	CauseTime   = 4  // the flow goes on, and was not told of for some seconds
 	CauseClosed = 8  // the flow is over: its totals are final
 	CausePacket = 16 // every packet of the container is told
 )
 
+// Constants of enum event_class of bpf/abi. What shares a budget (map event_budget): of one container, events of a
+// class are never lost for those of another.
+const (
+	EventsDenials  = 0 // EVENT_DROP, EVENT_AUDIT
+	EventsFlows    = 1 // EVENT_TRACE
+	EventsPackets  = 2 // EVENT_TRACE of CAUSE_PACKET alone
+	EventsLearn    = 3 // EVENT_LEARN
+	EventsCaptures = 4 // records of the ring captures, which have no limit but its size
+	EventsClasses  = 5
+)
+
+// Constants of enum capture_size of bpf/abi.
+const (
+	CaptureMax = 9216 // bytes of a packet that are captured at most
+)
+
 // Constants of enum level of bpf/abi. What is told of a container's packets; each level tells what those before it
-// do.
+// do. EVENT_LEARN is told at any.
 const (
 	LevelNone    = 0
 	LevelDrops   = 1 // what was dropped, and what audits would have denied
