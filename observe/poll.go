@@ -40,6 +40,26 @@ func (p *polled) next() ([]byte, error) {
 	}
 }
 
+// batch waits a moment for records, and gives those there are; each is valid until the next. After Close it returns
+// os.ErrClosed.
+func (p *polled) batch(most int, each func(record []byte)) error {
+	p.SetDeadline(time.Now().Add(pollPeriod))
+	for range most {
+		err := p.ReadInto(&p.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		each(p.record.RawSample)
+		if p.record.Remaining == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
 // openPinned opens a pinned map of a directory.
 func openPinned(dir, name string) (*ebpf.Map, error) {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
