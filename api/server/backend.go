@@ -25,6 +25,7 @@ type Backend struct {
 	Ports      Ports
 	Kernel     Kernel
 	Events     Events
+	Traffic    Traffic
 	Log        Log
 }
 
@@ -116,6 +117,12 @@ type Events interface {
 	// Subscribe sends the events that pass the filter until the context ends, and then closes the channel; without
 	// Follow it closes it after those of the past. A slow reader loses events and gets one api.EventLost instead.
 	Subscribe(ctx context.Context, filter api.EventFilter) (<-chan api.Event, error)
+}
+
+// Traffic makes rates (implemented by package observe/traffic).
+type Traffic interface {
+	// Watch calls yield for every sample until the request's count is reached, yield fails or the context ends.
+	Watch(ctx context.Context, r api.TrafficRequest, yield func(api.Traffic) error) error
 }
 
 // Log reads and changes the daemon's log level.

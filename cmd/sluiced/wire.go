@@ -255,6 +255,6 @@ func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
 		Identities: d.manager, Policies: d.manager, Insight: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
-		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
+		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Traffic: trafficView{d.manager, d.kernel, d.observer}, Log: logLevel{d.log},
 	}
 }
