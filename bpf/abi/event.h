@@ -5,8 +5,8 @@
 
 enum event_type {
 	EVENT_DROP = 1,    /* a packet was dropped; reason says why */
-	EVENT_VERDICT = 2, /* a policy was judged: reason 0 allowed, otherwise denied */
-	EVENT_TRACE = 3,   /* a packet passed an observation point (only while somebody listens) */
+	EVENT_VERDICT = 2, /* not written: what a policy said is with what became of the packet, and observe tells it apart */
+	EVENT_TRACE = 3,   /* a packet that says something new of its flow, or that is told for itself, passed */
 	EVENT_AUDIT = 4,   /* a policy denied a connection and was not enforced: reason is what enforcing would drop it for */
 	EVENT_LEARN = 5,   /* a container that learns judged a connection; reason 0: its policy allows it */
 	EVENT_TYPES = 6,
@@ -20,16 +20,14 @@ enum event_point {
 	POINT_SOCKET = 4,  /* cgroup hooks */
 };
 
-/* What somebody listens to (map observers). Drops and denied verdicts are always written, within the budget. */
-enum observer_flags {
-	OBSERVER_TRACES = 1 << 0,
-	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
-};
-
-/* Events that one CPU may write in a second, and at once. */
+/* Events that a container may write in a second of each class, and what the daemon reads in a second of all of them: while
+ * containers want more, each gets the same share of it. */
 enum event_rate {
-	EVENT_RATE = 1000, /* drops; verdicts; audit */
-	EVENT_TRACES_RATE = 10000, /* traces; what is learnt */
+	EVENT_RATE_DENIALS = 1000,
+	EVENT_RATE_FLOWS = 10000,
+	EVENT_RATE_PACKETS = 10000,
+	EVENT_RATE_LEARN = 10000,
+	EVENT_RATE_ALL = 50000,
 };
 
 /* Why a trace is told. */
@@ -104,7 +102,8 @@ struct event {
 	__be16 frontend;  /* POLICY_PUBLISH: the host's port */
 	__u8 side;        /* enum policy_side of the last policy that was asked, whose rule it is */
 	__u8 cause;       /* enum event_cause */
-	__u8 judged;      /* enum judged: what the policy of this program says of this very packet */
+	__u8 judged;      /* enum judged: what the policy of this program says of this very packet; what is told apart,
+			   * as EVENT_AUDIT is, is not said again */
 	__u8 pad[3];
 };
 

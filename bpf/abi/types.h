@@ -25,6 +25,7 @@ enum origin {
 	ORIGIN_STACK = 0,
 	ORIGIN_CONTAINER = 1,
 	ORIGIN_UPLINK = 2,
+	ORIGIN_NEWS_SHIFT = 16, /* above: enum event_cause of what the program before saw and did not tell */
 };
 
 /* In skb->cb[0] beside the origin: a test run of a loaded program, which judges the packet and does nothing else. The packet

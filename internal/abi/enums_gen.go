@@ -24,6 +24,7 @@ const (
 	OriginStack     = 0
 	OriginContainer = 1
 	OriginUplink    = 2
+	OriginNewsShift = 16 // above: enum event_cause of what the program before saw and did not tell
 )
 
 // Constants of enum explain of bpf/abi. In skb->cb[0] beside the origin: a test run of a loaded program, which judges
@@ -98,8 +99,8 @@ const (
 // Constants of enum event_type of bpf/abi.
 const (
 	EventDrop    = 1 // a packet was dropped; reason says why
-	EventVerdict = 2 // a policy was judged: reason 0 allowed, otherwise denied
-	EventTrace   = 3 // a packet passed an observation point (only while somebody listens)
+	EventVerdict = 2 // not written: what a policy said is with what became of the packet, and observe tells it apart
+	EventTrace   = 3 // a packet that says something new of its flow, or that is told for itself, passed
 	EventAudit   = 4 // a policy denied a connection and was not enforced: reason is what enforcing would drop it for
 	EventLearn   = 5 // a container that learns judged a connection; reason 0: its policy allows it
 	EventTypes   = 6
@@ -113,17 +114,14 @@ const (
 	PointSocket  = 4 // cgroup hooks
 )
 
-// Constants of enum observer_flags of bpf/abi. What somebody listens to (map observers). Drops and denied verdicts
-// are always written, within the budget.
+// Constants of enum event_rate of bpf/abi. Events that a container may write in a second of each class, and what the
+// daemon reads in a second of all of them: while containers want more, each gets the same share of it.
 const (
-	ObserverTraces  = 1
-	ObserverAllowed = 2 // verdicts that allow
-)
-
-// Constants of enum event_rate of bpf/abi. Events that one CPU may write in a second, and at once.
-const (
-	EventRate       = 1000  // drops; verdicts; audit
-	EventTracesRate = 10000 // traces; what is learnt
+	EventRateDenials = 1000
+	EventRateFlows   = 10000
+	EventRatePackets = 10000
+	EventRateLearn   = 10000
+	EventRateAll     = 50000
 )
 
 // Constants of enum event_cause of bpf/abi. Why a trace is told.

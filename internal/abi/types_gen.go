@@ -171,7 +171,7 @@ type Event struct {
 	Frontend BE16  // POLICY_PUBLISH: the host's port
 	Side     uint8 // enum policy_side of the last policy that was asked, whose rule it is
 	Cause    uint8 // enum event_cause
-	Judged   uint8 // enum judged: what the policy of this program says of this very packet
+	Judged   uint8 // enum judged: what the policy of this program says of this very packet; what is told apart, as EVENT_AUDIT is, is not said again
 	_        [3]uint8
 }
 
