@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/sluice-net/sluice/api"
 )
@@ -29,38 +28,9 @@ func (s *Server) traffic(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, api.Errorf(api.CodeUnavailable, "watch traffic: %d clients do so already; end one of them", mostWatchers))
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	samples, failed := make(chan api.Traffic), make(chan error, 1)
-	go func() {
-		failed <- s.backend.Traffic.Watch(ctx, req, func(t api.Traffic) error {
-			select {
-			case samples <- t:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	}()
-	out := newLines(w)
-	beat := time.NewTicker(s.heartbeat)
-	defer beat.Stop()
-	for err = out.flush(); err == nil; {
-		select {
-		case t := <-samples:
-			if err = out.add(api.Line[api.Traffic]{Item: &t}); err == nil {
-				err = out.flush()
-			}
-		case <-beat.C:
-			err = out.beat()
-		case end := <-failed:
-			if ctx.Err() == nil {
-				out.end(end)
-			}
-			return
-		}
-	}
-	s.log.Debugf("stream traffic: %v", err)
+	stream(r.Context(), s, w, "traffic", func(ctx context.Context, yield func(api.Traffic) error) error {
+		return s.backend.Traffic.Watch(ctx, req, yield)
+	})
 }
 
 func (s *Server) checkTraffic(r api.TrafficRequest) error {

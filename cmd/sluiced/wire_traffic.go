@@ -17,11 +17,26 @@ type trafficView struct {
 	manager  *endpoint.Manager
 	kernel   *kernelTables
 	observer *observe.Observer
+	stopping context.Context
 }
 
 // Watch implements server.Traffic.
 func (v trafficView) Watch(ctx context.Context, r api.TrafficRequest, yield func(api.Traffic) error) error {
-	return traffic.Watch(ctx, v, v.observer.Flows(), r, yield)
+	return untilStop(ctx, v.stopping, "watch traffic", func(ctx context.Context) error {
+		return traffic.Watch(ctx, v, v.observer.Flows(), r, yield)
+	})
+}
+
+// untilStop runs a stream until it ends, its client is gone, or the daemon is told to stop, which is an error.
+func untilStop(ctx, stopping context.Context, what string, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(stopping, cancel)()
+	err := run(ctx)
+	if stopping.Err() != nil {
+		return api.Errorf(api.CodeUnavailable, "%s: the daemon stops", what)
+	}
+	return err
 }
 
 // Containers implements traffic.Source.

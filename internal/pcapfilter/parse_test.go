@@ -14,6 +14,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/sluice-net/sluice/internal/testutil"
 )
 
 // packet is a frame of a test.
@@ -150,7 +152,7 @@ func TestMatch(t *testing.T) {
 func TestAsTcpdump(t *testing.T) {
 	tcpdump, err := exec.LookPath("tcpdump")
 	if err != nil {
-		t.Skip("tcpdump is not installed")
+		testutil.NotSupported(t, "tcpdump", "", err)
 	}
 	file := filepath.Join(t.TempDir(), "frames.pcap")
 	out, err := os.Create(file)

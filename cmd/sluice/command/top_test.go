@@ -22,7 +22,9 @@ func TestTop(t *testing.T) {
 		t.Run(format, func(t *testing.T) { goldenRun(t, "top/"+format+".txt", "top", "--once", "-o", format) })
 	}
 	t.Run("twice", func(t *testing.T) { goldenRun(t, "top/twice.txt", "top", "-n", "2", "-d", "200ms", "--name", "db") })
-	t.Run("lines", func(t *testing.T) { goldenRun(t, "top/lines.txt", "top", "-n", "2", "-d", "200ms", "-o", "json", "--project", "none") })
+	t.Run("lines", func(t *testing.T) {
+		goldenRun(t, "top/lines.txt", "top", "-n", "2", "-d", "200ms", "-o", "json", "--project", "none")
+	})
 }
 
 func TestTopAsks(t *testing.T) {
