@@ -25,6 +25,7 @@ for part in "$@"; do
   unit)
     want gcc gcc # the race detector is C
     want libc6-dev /usr/include/stdlib.h
+    want tcpdump tcpdump # what filters select is compared with it
     ;;
   packet | netns)
     want iproute2 ip
@@ -38,6 +39,7 @@ for part in "$@"; do
     want iproute2 ip
     want iptables iptables
     want curl curl # as the README has it
+    want tcpdump tcpdump # reads captures
     want busybox-static /bin/busybox
     want patchelf patchelf
     want openssl openssl # certificates of hubble-relay, as docs/hubble.md makes them
