@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +45,7 @@ func enrich(e abi.Event, names Names, now clock) api.Event {
 		Time:     wall.Add(-time.Duration(monotonic - e.Time)).Round(0),
 		Point:    points[e.Point],
 		Protocol: protocol(e.Proto),
-		TCPFlags: tcpFlags(e),
+		TCPFlags: (&Flow{Kernel: e}).TCPFlags(),
 		ICMPType: e.ICMPType,
 		ICMPCode: e.ICMPCode,
 		Reply:    e.Reply != 0,
@@ -96,9 +95,6 @@ func judge(out *api.Event, e abi.Event) {
 		out.HostPort = e.Frontend.Host()
 	}
 }
-
-// byPolicy are the drop reasons that a policy gave.
-var byPolicy = []abi.DropReason{abi.DropPolicyDenied, abi.DropOtherNetwork, abi.DropPublishDenied}
 
 var sides = map[uint8]string{abi.PolicyEgress: api.Egress, abi.PolicyIngress: api.Ingress, abi.PolicyPublish: api.Publish}
 
@@ -150,36 +146,4 @@ func peer(addr netip.Addr, identity uint32, names Names) api.Party {
 
 var points = map[uint8]string{
 	abi.PointEgress: api.Egress, abi.PointIngress: api.Ingress, abi.PointUplink: "uplink", abi.PointSocket: "socket",
-}
-
-// protocols are the IP protocols with names (IANA's list of protocol numbers).
-var protocols = map[uint8]string{
-	unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMPV6: "icmpv6", unix.IPPROTO_SCTP: "sctp",
-}
-
-func protocol(n uint8) string {
-	if name, ok := protocols[n]; ok {
-		return name
-	}
-	return strconv.Itoa(int(n))
-}
-
-func hasPorts(n uint8) bool {
-	return n == unix.IPPROTO_TCP || n == unix.IPPROTO_UDP || n == unix.IPPROTO_SCTP
-}
-
-// flagNames are the TCP flags from bit 0 (RFC 9293, 3.1).
-var flagNames = []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"}
-
-func tcpFlags(e abi.Event) string {
-	if e.Proto != unix.IPPROTO_TCP {
-		return ""
-	}
-	var set []string
-	for i, name := range flagNames {
-		if e.TCPFlags&(1<<i) != 0 {
-			set = append(set, name)
-		}
-	}
-	return strings.Join(set, ",")
 }

@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/sluice-net/sluice/api"
@@ -12,15 +11,16 @@ import (
 // ring (Flows): readers share it.
 //
 // A record of the kernel becomes up to two flows: what the policy said of the packet (abi.EventVerdict), if it was asked,
-// and what became of the packet (abi.EventTrace, abi.EventDrop).
+// and what became of the packet (abi.EventTrace, abi.EventDrop). What a flow means is asked of its methods (meaning.go,
+// packet.go), not read out of the record.
 type Flow struct {
-	Seq  uint64 // place in the ring, from 1
+	Seq  uint64 // place in the ring, from 1; it goes up by one from flow to flow, whatever the clock does
 	Time time.Time
 	// Kernel is the record. Its Type says what the flow is about; 0: flows were lost, and Lost is set.
 	Kernel abi.Event
 	// Source and Destination are the ends, never nil. Endpoint is the container whose program speaks, nil at an uplink.
 	Source, Destination, Endpoint *Party
-	// SourceNames and DestinationNames are the domains by which the addresses were asked for last.
+	// SourceNames and DestinationNames are the domains by which the addresses are known. They are shared: don't change them.
 	SourceNames, DestinationNames []string
 	// Rule is what decided, nil where no policy was asked.
 	Rule *Rule
@@ -29,37 +29,20 @@ type Flow struct {
 	Lost      *api.Lost
 }
 
-// Party is who has an address. It is shared by flows and never changed: what changes gets a new one.
-type Party struct {
-	Number      uint32 // of the endpoint on this host, 0 for others
-	EndpointID  string // Docker's id of it
-	Container   string // its name
-	ContainerID string
-	Image       string
-	Project     string // of compose, or the stack of swarm
-	Service     string
-	Network     string // its name
-	Identity    uint32
-	Labels      map[string]string // of the identity
-	Entity      string            // api.EntityHost or api.EntityWorld where there is no container
-}
-
-// Rule is what decided about a flow.
+// Rule is what decided about a flow. It is shared by flows and never changed.
 type Rule struct {
 	Policy  string // document; empty: what holds without policy
 	Place   string // in it
 	Default bool   // no rule is about the peer: what holds for the rest
 }
 
-// Src returns the source address of the packet, invalid if it has none.
-func (f *Flow) Src() netip.Addr { return f.addr(f.Kernel.Src) }
-
-// Dst returns the destination address of the packet, invalid if it has none.
-func (f *Flow) Dst() netip.Addr { return f.addr(f.Kernel.Dst) }
-
-func (f *Flow) addr(a abi.IP) netip.Addr {
-	if f.Kernel.Family == 0 {
-		return netip.Addr{}
+// String is "policy: place", for people.
+func (r *Rule) String() string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Policy == "":
+		return r.Place
 	}
-	return a.Addr()
+	return r.Policy + ": " + r.Place
 }

@@ -17,6 +17,9 @@ import (
 // lossPeriod is how often the programs' count of lost events is read.
 const lossPeriod = time.Second
 
+// DefaultMemory is how much memory the ring of flows takes, bytes.
+const DefaultMemory = 8 << 20
+
 // Ring is the buffer that the programs write (implemented by Kernel).
 type Ring interface {
 	// Read waits for a record and returns it; it is valid until the next Read. After Close it returns os.ErrClosed.
@@ -42,7 +45,11 @@ type Options struct {
 	Ring  Ring
 	Names Names
 	Log   logrus.FieldLogger
-	clock clock // nil: the kernel's
+	// Size is how many flows are kept; 0: what fits into DefaultMemory.
+	Size int
+	// Archive has those of before; nil: none.
+	Archive Archive
+	clock   clock // nil: the kernel's
 }
 
 // Observer reads events. It implements Events of package api/server.
@@ -53,6 +60,10 @@ type Observer struct {
 	clock clock
 	hub   *hub
 
+	flows   *Flows
+	archive Archive
+	now     func() time.Time
+
 	seen, lost, undecodable atomic.Uint64
 }
 
@@ -62,9 +73,12 @@ func New(o Options) *Observer {
 		o.clock = kernelClock
 	}
 	now := func() time.Time { wall, _ := o.clock(); return wall }
+	if o.Size == 0 {
+		o.Size = FlowsIn(DefaultMemory)
+	}
 	return &Observer{ring: o.Ring, names: o.Names, log: o.Log, clock: o.clock, hub: newHub(o.Ring, now, func(err error) {
 		o.Log.Warnf("observe: %v", err)
-	})}
+	}), flows: NewFlows(o.Size), archive: o.Archive, now: now}
 }
 
 // Run reads until the context ends, then ends all subscriptions and closes the ring. Any other end is an error. What a
@@ -163,6 +177,9 @@ func (o *Observer) noteLoss(before Losses) (Losses, error) {
 func (o *Observer) Subscribe(ctx context.Context, f api.EventFilter) (<-chan api.Event, error) {
 	return o.hub.subscribe(ctx, f)
 }
+
+// Flows returns the ring of flows, for readers that go on as they come.
+func (o *Observer) Flows() *Flows { return o.flows }
 
 // Counts returns what went through the ring since the daemon runs.
 func (o *Observer) Counts() api.EventCounts {
