@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe"
 )
@@ -122,7 +121,7 @@ type edge struct {
 func (m *Map) Add(f *observe.Flow) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if f.Kernel.Type == 0 {
+	if f.IsLost() {
 		if f.Lost != nil {
 			m.lost += f.Lost.Count
 		}
@@ -180,20 +179,23 @@ func (m *Map) forget() bool {
 	return true
 }
 
+// ID returns the id of a party's node.
+func ID(p *observe.Party) string {
+	switch {
+	case p.IsContainer() && p.Name() != "":
+		return p.Name()
+	case p.IsHost():
+		return Host
+	case p.IsWorld():
+		return World
+	}
+	return Other
+}
+
 // node returns the id of a party, and remembers what it is called.
 func (m *Map) node(p *observe.Party) string {
-	n := Node{Project: p.Project, Service: p.Service, Image: p.Image}
-	switch {
-	case p.Container != "":
-		n.ID = p.Container
-	case p.Entity == api.EntityHost:
-		n.ID = Host
-	case p.Entity == api.EntityWorld:
-		n.ID = World
-	default:
-		n.ID = Other
-	}
-	if known, ok := m.nodes[n.ID]; !ok || known != n {
+	n := Node{ID: ID(p), Project: p.Project, Service: p.Service, Image: p.Image}
+	if m.nodes[n.ID] != n {
 		m.nodes[n.ID] = n
 	}
 	return n.ID
@@ -243,7 +245,7 @@ func (m *Map) hurry() {
 
 // port finds or makes the port of a flow.
 func (e *edge) port(f *observe.Flow) *Port {
-	protocol, port := Protocol(f), Service(f)
+	protocol, port := f.Protocol(), Service(f)
 	find := func(port uint16) int {
 		return slices.IndexFunc(e.Ports, func(p Port) bool {
 			return p.Protocol == protocol && p.Port == port && p.Published == f.Published
@@ -268,7 +270,7 @@ func (e *edge) port(f *observe.Flow) *Port {
 
 // deny notes why a packet was dropped, or would have been.
 func (e *edge) deny(f *observe.Flow, audit bool) {
-	d := Denial{Reason: Reason(f), Direction: Direction(f), Protocol: Protocol(f), Port: Service(f), Audit: audit}
+	d := Denial{Reason: Reason(f), Direction: f.Side(), Protocol: f.Protocol(), Port: Service(f), Audit: audit}
 	if f.Rule != nil {
 		d.Policy, d.Rule = f.Rule.Policy, f.Rule.Place
 	}
@@ -342,8 +344,13 @@ func (m *Map) Lost() uint64 {
 func (m *Map) Nodes() []Node {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make([]Node, 0, len(m.nodes))
-	for _, n := range m.nodes {
+	ends := map[string]Node{}
+	for _, e := range m.edges {
+		ends[e.From], ends[e.To] = m.nodes[e.From], m.nodes[e.To]
+	}
+	m.nodes = ends
+	out := make([]Node, 0, len(ends))
+	for _, n := range ends {
 		out = append(out, n)
 	}
 	slices.SortFunc(out, func(a, b Node) int { return strings.Compare(a.ID, b.ID) })

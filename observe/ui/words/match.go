@@ -4,18 +4,20 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/sluice-net/sluice/internal/abi"
+	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/observe/ui/traffic"
 )
 
-// Verdict says what became of a flow, in Hubble's words: forwarded, dropped or audit.
+// Verdict says what became of a flow, in Hubble's words: forwarded, dropped or audit; empty where flows were lost.
 func Verdict(f *observe.Flow) string {
-	switch {
-	case f.Kernel.Type == abi.EventAudit:
+	switch f.Verdict() {
+	case api.VerdictAudit:
 		return "audit"
-	case f.Kernel.Type == abi.EventDrop, f.Kernel.Type == abi.EventVerdict && f.Kernel.Reason != 0:
+	case api.VerdictDropped, api.VerdictDenied:
 		return "dropped"
+	case "":
+		return ""
 	}
 	return "forwarded"
 }
@@ -24,25 +26,25 @@ var verdicts = map[string]func(*observe.Flow) bool{
 	"forwarded": func(f *observe.Flow) bool { return Verdict(f) == "forwarded" },
 	"allowed":   func(f *observe.Flow) bool { return Verdict(f) == "forwarded" },
 	"dropped":   func(f *observe.Flow) bool { return Verdict(f) == "dropped" },
-	"denied":    func(f *observe.Flow) bool { return Verdict(f) == "dropped" && f.Rule != nil },
+	"denied":    func(f *observe.Flow) bool { return Verdict(f) == "dropped" && f.ByPolicy() },
 	"audit":     func(f *observe.Flow) bool { return Verdict(f) == "audit" },
 }
 
 var types = map[string]func(*observe.Flow) bool{
-	"trace":          func(f *observe.Flow) bool { return f.Kernel.Type == abi.EventTrace },
-	"drop":           func(f *observe.Flow) bool { return f.Kernel.Type == abi.EventDrop },
-	"policy-verdict": func(f *observe.Flow) bool { return f.Kernel.Type == abi.EventVerdict },
-	"audit":          func(f *observe.Flow) bool { return f.Kernel.Type == abi.EventAudit },
-	"learn":          func(f *observe.Flow) bool { return f.Kernel.Type == abi.EventLearn },
+	"trace":          (*observe.Flow).IsTrace,
+	"drop":           (*observe.Flow).IsDrop,
+	"policy-verdict": (*observe.Flow).IsVerdict,
+	"audit":          func(f *observe.Flow) bool { return f.EventType() == api.EventAudit },
+	"learn":          func(f *observe.Flow) bool { return f.EventType() == api.EventLearn },
 }
 
 // Match reports whether a flow fits. What policies said of a packet is left out unless types are asked for: the flow that
 // says what became of it names the policy too.
 func (f Filter) Match(flow *observe.Flow) bool {
-	if flow.Kernel.Type == 0 {
-		return true // lost flows are no filter's business
+	if flow.IsLost() {
+		return true // no filter's business
 	}
-	if !f.types && (flow.Kernel.Type == abi.EventVerdict || flow.Kernel.Type == abi.EventLearn) {
+	if !f.types && flow.IsVerdict() && flow.EventType() != api.EventAudit {
 		return false
 	}
 	for _, t := range f.terms {
@@ -68,21 +70,21 @@ func (t term) match(f *observe.Flow) bool {
 
 // end reports whether the value fits an end of a flow, or, for keys of a whole flow, the flow.
 func (v value) end(key string, f *observe.Flow, atSource bool) bool {
-	party, addr, port, domains := f.Destination, f.Dst(), f.Kernel.Dport, f.DestinationNames
+	party, addr, port, domains := f.Destination, f.Dst(), f.DestinationPort(), f.DestinationNames
 	if atSource {
-		party, addr, port, domains = f.Source, f.Src(), f.Kernel.Sport, f.SourceNames
+		party, addr, port, domains = f.Source, f.Src(), f.SourcePort(), f.SourceNames
 	}
 	switch key {
 	case "pod":
 		return v.like(party.Container) || party.Project != "" && v.like(party.Project+"/"+party.Container)
 	case "namespace":
-		return v.like(namespace(party))
+		return v.like(party.Namespace())
 	case "service":
 		return v.like(party.Service) || party.Project != "" && v.like(party.Project+"/"+party.Service)
 	case "ip":
 		return addr.IsValid() && v.prefix.Contains(addr)
 	case "port":
-		return traffic.HasPorts(f) && uint64(port.Host()) == v.number
+		return f.HasPorts() && uint64(port) == v.number
 	case "label":
 		return v.label(party.Labels)
 	case "identity":
@@ -104,14 +106,14 @@ func (v value) end(key string, f *observe.Flow, atSource bool) bool {
 func (v value) flow(key string, f *observe.Flow) bool {
 	switch key {
 	case "protocol":
-		p := traffic.Protocol(f)
+		p := f.Protocol()
 		return v.like(p) || v.text == "icmp" && p == "icmpv6" || v.text == "icmpv4" && p == "icmp"
 	case "reason":
 		return v.like(strings.ToLower(traffic.Reason(f))) || v.like(strings.ReplaceAll(traffic.Reason(f), " ", "_"))
 	case "policy":
 		return f.Rule != nil && (v.like(f.Rule.Policy) || v.like(f.Rule.Policy+"/"+f.Rule.Place))
 	case "reply":
-		return (f.Kernel.Reply != 0) == (v.text == "true")
+		return (f.Reply() == observe.ReplyTrue) == (v.text == "true")
 	case "network":
 		return v.like(f.Source.Network) || v.like(f.Destination.Network)
 	case "seq":
@@ -176,22 +178,11 @@ func free(f *observe.Flow, text string) bool {
 			}
 		}
 	}
-	for _, s := range append([]string{traffic.Protocol(f), traffic.Reason(f), f.Src().String(), f.Dst().String()},
+	for _, s := range append([]string{f.Protocol(), traffic.Reason(f), f.Src().String(), f.Dst().String()},
 		append(f.SourceNames, f.DestinationNames...)...) {
 		if strings.Contains(strings.ToLower(s), text) {
 			return true
 		}
 	}
 	return f.Rule != nil && strings.Contains(strings.ToLower(f.Rule.Policy+"/"+f.Rule.Place), text)
-}
-
-// namespace is what hubble calls the project of a container.
-func namespace(p *observe.Party) string {
-	switch {
-	case p.Project != "":
-		return p.Project
-	case p.Container != "":
-		return "default"
-	}
-	return ""
 }
