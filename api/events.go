@@ -94,7 +94,7 @@ const (
 type Lost struct {
 	Where string `json:"where"` // LostKernel or LostSubscriber
 	Count uint64 `json:"count"`
-	Learn uint64 `json:"learn,omitempty"` // of these, those of type EventLearn; of LostKernel only
+	Learn uint64 `json:"learn,omitempty"` // of these, those of type EventLearn
 }
 
 // EventFilter selects events. Values of one field are alternatives, fields add up. Without types it selects those of

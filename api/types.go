@@ -33,7 +33,9 @@ type Status struct {
 	Identities int            `json:"identities"`
 	Tables     []TableUse     `json:"tables,omitempty"`
 	Events     EventCounts    `json:"events"`
-	// Directories maps a use (state, run, pins, policy) to its path.
+	// Exports are where flows are sent, by name.
+	Exports []Export `json:"exports,omitempty"`
+	// Directories maps a use (state, run, pins, policy, export) to its path.
 	Directories map[string]string `json:"directories,omitempty"`
 }
 
@@ -65,6 +67,31 @@ type EventCounts struct {
 	Lost        uint64 `json:"lost"` // the ring buffer was full
 	Undecodable uint64 `json:"undecodable,omitempty"`
 	Subscribers int    `json:"subscribers"`
+}
+
+// The states of an export.
+const (
+	ExportIdle = "idle" // nothing was sent yet
+	ExportUp   = "up"
+	ExportDown = "down" // it does not take what it is sent; LastError says why
+)
+
+// Export is a receiver of flows.
+type Export struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`   // file, otlp or syslog
+	Target string `json:"target"` // path or address
+	Source string `json:"source"` // the file that it is configured in
+	State  string `json:"state"`  // ExportIdle, ExportUp or ExportDown
+	// Exported counts flows that it took, Failed those that it refused. Lost counts flows that were overwritten in memory
+	// before they could be sent, also those that its filters would have left out; Waiting counts those in memory.
+	Exported      uint64    `json:"exported"`
+	Failed        uint64    `json:"failed"`
+	Lost          uint64    `json:"lost"`
+	Waiting       uint64    `json:"waiting"`
+	LastExport    time.Time `json:"lastExport,omitzero"`
+	LastError     string    `json:"lastError,omitempty"`
+	LastErrorTime time.Time `json:"lastErrorTime,omitzero"`
 }
 
 // Network is a Docker network that Sluice serves.

@@ -10,15 +10,13 @@
 #include "step/antispoof.h"
 #include "step/antispoof_ip.h"
 #include "step/deliver.h"
-#include "step/event.h"
 #include "step/explain.h"
-#include "step/flow.h"
 #include "step/forward.h"
 #include "step/hand_over.h"
 #include "step/multicast.h"
 #include "step/parse.h"
-#include "step/policy.h"
 #include "step/rate.h"
+#include "step/track.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -107,69 +105,6 @@ STEP int receive(struct __sk_buff *skb, struct packet *p, enum direction directi
 	return reason;
 }
 
-/* Whether a packet that continues no flow may be for a frontend: it is translated, and its flow is that to the backend.
- * So a known flow that needs no translation costs no look-up for one. */
-STEP int may_be_frontend(const struct packet *p)
-{
-	return FEATURE_SERVICES && p->peer_kind != PEER_CONTAINER && p->stage < STAGE_TRANSLATED &&
-	       (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP);
-}
-
-/* The reply of a container to itself goes to the gateway, which stands for it, but itself is who was judged. */
-STEP void peer_is_itself(struct packet *p)
-{
-	p->peer_kind = PEER_CONTAINER;
-	p->peer_identity = IDENTITY;
-	p->peer_network = NETWORK;
-}
-
-/* A packet of a known flow, or the first of a new one, as the container that sends it sees it. */
-STEP int track_egress(struct hand *h, struct flow **found)
-{
-	struct packet *p = &h->packet;
-	struct tuple key = {};
-	int side, reason;
-
-	*found = flow_of(p, &key, &side);
-	if (likely(*found)) {
-		if (!p->reply)
-			return judge_egress(p, *found);
-		if (unlikely((*found)->flags & FLOW_HAIRPIN))
-			peer_is_itself(p);
-		return judge_ingress(p, *found);
-	}
-	if (may_be_frontend(p))
-		return -SHARED_TRANSLATE;
-	p->reply = 0;
-	reason = refuse_untracked(p);
-	if (!reason)
-		reason = judge(p, POLICY_EGRESS);
-	return reason ?: -SHARED_OPEN;
-}
-
-/* A packet of a known flow, or the first of a new one, as the container that it is sent to sees it. */
-STEP int track_ingress(struct packet *p)
-{
-	struct tuple key = {};
-	int side, reason;
-	struct flow *f;
-
-	f = flow_of(p, &key, &side);
-	if (likely(f)) {
-		if (!p->reply)
-			return judge_ingress(p, f);
-		reason = judge_egress(p, f);
-		return !reason && unlikely(f->flags & FLOW_DNAT) ? -SHARED_ONWARD : reason;
-	}
-	p->reply = 0;
-	reason = refuse_untracked(p);
-	if (!reason && FEATURE_MASQUERADE && p->peer_kind == PEER_WORLD) /* from_uplink enters the flows of published ports */
-		reason = DROP_NOT_PUBLISHED;
-	if (!reason)
-		reason = judge(p, POLICY_INGRESS);
-	return reason ?: -SHARED_OPEN;
-}
-
 /* A packet that goes no further in this program: a shared program goes on, that which a negative reason names. A question is
  * answered here. */
 STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
@@ -185,18 +120,6 @@ STEP int give_up(struct __sk_buff *skb, struct hand *h, int reason)
 	hand_over(skb, h, (-reason & goes_on) | (SHARED_DROP & ~goes_on));
 	count(h->packet.direction & 1, DROP_NO_SHARED, skb->len);
 	return TC_ACT_SHOT;
-}
-
-/* The packet goes neither to another container nor to the host. */
-STEP int leaves(const struct packet *p, const struct flow *f)
-{
-	return unlikely(p->peer_kind == PEER_WORLD) || (f && f->flags & FLOW_HAIRPIN && p->reply);
-}
-
-/* Somebody wants to be told of what the packet changes. */
-STEP int is_told(const struct packet *p)
-{
-	return unlikely(p->news) && ((ENFORCEMENT != ENFORCE && p->judgement & ~REVISION) || observed());
 }
 
 /* What the container sends. */
@@ -222,6 +145,8 @@ int egress(struct __sk_buff *skb)
 	reason = p->icmp_error ? -SHARED_RELATE : track_egress(h, &f); /* 3 */
 	if (reason)
 		goto out;
+	if (f)
+		flow_count(skb, f, p->reply, 1);
 	if (leaves(p, f) || is_told(p)) { /* 4 */
 		reason = -SHARED_ONWARD;
 		goto out;
@@ -242,11 +167,12 @@ out:
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
-	struct hand *h;
+	struct flow *f = NULL;
 	struct packet *p;
+	struct hand *h;
 	int reason;
 
-	if (!FEATURE_RATE_INGRESS && likely(allowed_before(skb))) { /* 0 */
+	if (likely(allowed_before(skb))) { /* 0 */
 		count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
 		return bpf_redirect_peer(HOST_IFINDEX, 0);
 	}
@@ -256,21 +182,33 @@ int ingress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	p = &h->packet;
 	p->origin = skb->cb[0];
+	p->news |= skb->cb[0] >> ORIGIN_NEWS_SHIFT;
 	reason = receive(skb, p, DIRECTION_INGRESS); /* 1 */
 	if (!reason)
 		reason = find_sender(skb, p); /* 2 */
-	if (!reason && unlikely(is_question(skb)))
-		return give_up(skb, h, explain_ingress(skb, p));
-	if (!reason)
-		reason = p->icmp_error ? -SHARED_RELATE : track_ingress(p); /* 3 */
-	if (!reason && is_told(p))
+	if (reason)
+		goto out;
+	if (unlikely(is_question(skb))) {
+		reason = explain_ingress(skb, p);
+		goto out;
+	}
+	reason = p->icmp_error ? -SHARED_RELATE : track_ingress(p, &f); /* 3 */
+	if (reason)
+		goto out;
+	if (f)
+		flow_count(skb, f, p->reply, uncounted(skb, p));
+	if (returns(p, f) || is_told(p)) {
 		reason = -SHARED_ONWARD;
-	if (FEATURE_RATE_INGRESS && !reason)
+		goto out;
+	}
+	if (FEATURE_RATE_INGRESS)
 		reason = rate_take(skb, p, 0);
 	if (reason)
-		return give_up(skb, h, reason);
+		goto out;
 	count_forwarded(SLOT, DIRECTION_INGRESS, skb->len);
 	return deliver(p, HOST_IFINDEX); /* 4 */
+out:
+	return give_up(skb, h, reason);
 }
 
 /* What a closed container's programs do with a packet. */

@@ -8,7 +8,7 @@
 #include "step/antispoof.h"
 #include "step/arp.h"
 #include "step/deliver.h"
-#include "step/event.h"
+#include "step/fate.h"
 #include "step/flow.h"
 #include "step/fragment.h"
 #include "step/hand.h"
@@ -22,12 +22,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The end of a packet's path: verdict is the TC action, or the negative drop reason. */
-STEP int finish(struct __sk_buff *skb, struct hand *h, int verdict)
+/* The end of a packet's path: verdict is the TC action, or the negative drop reason. Its flow f is NULL if it has none. */
+STEP int finish(struct __sk_buff *skb, struct hand *h, struct flow *f, int verdict)
 {
 	if (verdict < 0)
 		return drop(skb, &h->packet, -verdict);
-	pass(skb, &h->packet);
+	pass(skb, h, f);
 	return verdict;
 }
 
@@ -106,14 +106,16 @@ int shared_neighbour(struct __sk_buff *skb)
 {
 	struct hand *h = hand_open();
 
-	return h ? finish(skb, h, neighbour(skb, h)) : TC_ACT_SHOT;
+	return h ? finish(skb, h, NULL, neighbour(skb, h)) : TC_ACT_SHOT;
 }
 
 /* To a container of this host: what egress does, but nobody has judged the packet before. */
-STEP int relay(struct __sk_buff *skb, struct hand *h)
+STEP int relay(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
-	pass(skb, &h->packet);
+	pass(skb, h, f);
 	skb->cb[0] = ORIGIN_CONTAINER;
+	if (h->packet.level < LEVEL_FLOWS)
+		skb->cb[0] |= h->packet.news << ORIGIN_NEWS_SHIFT;
 	skb->cb[1] = h->container.identity;
 	skb->cb[2] = h->container.network;
 	skb->cb[3] = 0;
@@ -134,15 +136,15 @@ int shared_relate(struct __sk_buff *skb)
 	p = &h->packet;
 	if (p->direction == DIRECTION_INGRESS) {
 		reason = icmp_error_relate(skb, p, 1);
-		return finish(skb, h, reason ? -reason : deliver(p, h->container.ifindex));
+		return finish(skb, h, NULL, reason ? -reason : deliver(p, h->container.ifindex));
 	}
 	reason = icmp_error_relate(skb, p, p->peer_kind != PEER_CONTAINER);
 	if (reason)
 		return drop(skb, p, reason);
 	look_up_peer(p, &p->dst);
 	if (p->peer_kind == PEER_CONTAINER)
-		return relay(skb, h);
-	return finish(skb, h, to_outside(skb, h, NULL));
+		return relay(skb, h, NULL);
+	return finish(skb, h, NULL, to_outside(skb, h, NULL));
 }
 
 /* What a container's program does with a packet of flow f that it has judged, and more: what it sends may leave the host,
@@ -152,14 +154,16 @@ STEP int onward(struct __sk_buff *skb, struct hand *h, struct flow *f)
 	struct packet *p = &h->packet;
 	int reason;
 
-	tell_judgement(skb, p, 0);
+	tell_watched(skb, p);
 	if (!f)
 		return drop(skb, p, DROP_FLOW_TABLE);
+	if (p->news || p->capture)
+		h->seen = *p;
 	if (p->direction == DIRECTION_INGRESS) {
 		reason = h->container.rate_ingress ? rate_charge(skb, p, 0) : 0;
 		if (!reason && p->reply)
 			reason = reply_untranslate(skb, p, f);
-		return finish(skb, h, reason ? -reason : deliver(p, h->container.ifindex));
+		return finish(skb, h, f, reason ? -reason : deliver(p, h->container.ifindex));
 	}
 	if (h->container.rate_egress && p->peer_kind != PEER_WORLD) { /* else to_outside knows whether it may wait */
 		reason = rate_charge(skb, p, 0);
@@ -167,8 +171,8 @@ STEP int onward(struct __sk_buff *skb, struct hand *h, struct flow *f)
 			return drop(skb, p, reason);
 	}
 	if (p->peer_kind == PEER_CONTAINER && !(f->flags & FLOW_HAIRPIN && p->reply))
-		return relay(skb, h);
-	return finish(skb, h, to_outside(skb, h, f));
+		return relay(skb, h, f);
+	return finish(skb, h, f, to_outside(skb, h, f));
 }
 
 /* SHARED_ONWARD */
@@ -191,7 +195,7 @@ int shared_open(struct __sk_buff *skb)
 	if (!h)
 		return TC_ACT_SHOT;
 	side = flow_tuple(&h->packet, &key);
-	flow_enter(&key, &h->packet, &h->translation, side);
+	flow_enter(skb, &key, &h->packet, &h->translation, side);
 	return onward(skb, h, flow_find(&key));
 }
 
@@ -201,10 +205,7 @@ int shared_drop(struct __sk_buff *skb)
 {
 	struct hand *h = hand_open();
 
-	if (!h)
-		return TC_ACT_SHOT;
-	tell_judgement(skb, &h->packet, h->reason);
-	return drop(skb, &h->packet, h->reason);
+	return h ? drop(skb, &h->packet, h->reason) : TC_ACT_SHOT;
 }
 
 /* SHARED_CLOSED: the container's labels are not known yet. */
@@ -225,7 +226,7 @@ int shared_closed(struct __sk_buff *skb)
 	if (!reason && p->direction == DIRECTION_EGRESS)
 		reason = antispoof_mac(skb, c->mac);
 	if (!reason && (parsed == PARSED_ARP || p->neighbour))
-		return finish(skb, h, neighbour(skb, h));
+		return finish(skb, h, NULL, neighbour(skb, h));
 	if (!reason)
 		reason = refuse_multicast(p, c->subnet4, c->subnet4_bits);
 	return drop(skb, p, reason ?: DROP_CLOSED);

@@ -7,7 +7,7 @@
 #include <linux/pkt_cls.h>
 #include "abi/host.h"
 #include "map/ingress_slots.h"
-#include "step/event.h"
+#include "step/fate.h"
 #include "step/flow.h"
 #include "step/fragment.h"
 #include "step/icmp_error.h"
@@ -40,13 +40,10 @@ RARE int add_ethernet(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &proto, sizeof(proto), 0) ? DROP_REWRITE : 0;
 }
 
-/* To the container, whose own ingress judges it as coming from the world, unless it did. */
+/* To the container, whose own ingress judges it as coming from the world, unless it did, and tells of it. */
 STEP int enter(struct __sk_buff *skb, struct packet *p, const struct destination *d)
 {
-	if (p->tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST))
-		p->news = 1;
-	trace(skb, p);
-	skb->cb[0] = ORIGIN_UPLINK;
+	skb->cb[0] = ORIGIN_UPLINK | p->news << ORIGIN_NEWS_SHIFT;
 	skb->cb[1] = IDENTITY_WORLD;
 	skb->cb[2] = 0;
 	skb->cb[3] = d->allowed;
@@ -58,7 +55,7 @@ STEP int enter(struct __sk_buff *skb, struct packet *p, const struct destination
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	struct packet p = { .direction = DIRECTION_UPLINK };
+	struct packet p = { .direction = DIRECTION_UPLINK, .level = LEVEL_DROPS };
 	struct destination d = {};
 	int reason;
 
@@ -71,7 +68,7 @@ int from_uplink(struct __sk_buff *skb)
 	if (p.icmp_error) /* 3 */
 		reason = publish_icmp_error(skb, &p, &d);
 	else
-		reason = publish(&p, &d);
+		reason = publish(skb, &p, &d);
 	if (!reason && !d.found && !routed(&p, &d))
 		return LEAVE;
 	if (!reason && !d.tracked && is_ours(&p.src)) /* 4 */

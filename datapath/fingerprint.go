@@ -36,5 +36,6 @@ func (p Program) fingerprint() []byte {
 	fmt.Fprintf(h, " egress %s ingress %s publish %s enforcement %d %t", p.Egress.Hash(), p.Ingress.Hash(), p.Publish.Hash(), p.Enforcement, p.KeepDenies)
 	fmt.Fprintf(h, " rates %d %d %d %d", p.EgressRate.BitsPerSecond, p.EgressRate.BurstBytes,
 		p.IngressRate.BitsPerSecond, p.IngressRate.BurstBytes)
+	fmt.Fprintf(h, " level %d capture %d", p.Level.Effective(), p.Capture)
 	return h.Sum(nil)[:fingerprintSize]
 }

@@ -33,6 +33,11 @@ func TestFingerprint(t *testing.T) {
 		"publish":    func(p *Program) { p.Publish = tableOf(1) },
 		"audit":      func(p *Program) { p.Enforcement = policy.Audit },
 		"learn":      func(p *Program) { p.Enforcement = policy.Learn },
+		"no level":   func(p *Program) { p.Level = policy.LevelNone },
+		"drops":      func(p *Program) { p.Level = policy.LevelDrops },
+		"packets":    func(p *Program) { p.Level = policy.LevelPackets },
+		"capture":    func(p *Program) { p.Capture = 96 },
+		"capture+":   func(p *Program) { p.Capture = 1600 },
 		"sends":      func(p *Program) { p.EgressRate.BitsPerSecond = 1e6 },
 		"send burst": func(p *Program) { p.EgressRate = policy.Rate{BitsPerSecond: 1e6, BurstBytes: 1} },
 		"is sent":    func(p *Program) { p.IngressRate.BitsPerSecond = 1e6 },
@@ -46,6 +51,11 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("%s has the fingerprint of %s", name, other)
 		}
 		seen[f] = name
+	}
+	flows := sample(1)
+	flows.Level = policy.LevelFlows
+	if flows.Fingerprint() != base.Fingerprint() {
+		t.Error("what holds where nothing is said of the level differs from its own name")
 	}
 	if f := base.Fingerprint(); len(f) != 2*fingerprintSize || f == Mixed {
 		t.Errorf("fingerprint %q", f)

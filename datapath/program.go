@@ -34,6 +34,10 @@ type Program struct {
 	KeepDenies bool
 	// EgressRate and IngressRate limit what the container sends and is sent; zero: no limit.
 	EgressRate, IngressRate policy.Rate
+	// Level says what is told of the container's packets. Unset and LevelFlows give the same programs.
+	Level policy.Level
+	// Capture is how many bytes of every packet the programs write into the ring captures, at most abi.CaptureMax; 0: none.
+	Capture uint32
 }
 
 // Address is what the map endpoints knows of one address.

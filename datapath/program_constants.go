@@ -72,6 +72,8 @@ func (p Program) constants(version uint32) map[string][]byte {
 		"PUBLISH_BASE":           u32(base(p.Publish)),
 		"FEATURE_RATE_EGRESS":    flag(p.EgressRate.BitsPerSecond != 0 && !p.Closed),
 		"FEATURE_RATE_INGRESS":   flag(p.IngressRate.BitsPerSecond != 0 && !p.Closed),
+		"LEVEL":                  {p.level()},
+		"CAPTURE":                u32(min(p.Capture, abi.CaptureMax)),
 		"VERSION":                u32(version),
 		"FINGERPRINT":            p.fingerprint(),
 	}
@@ -100,6 +102,19 @@ func (p Program) judgement() uint32 {
 		return p.Revision | abi.RevisionLearned
 	}
 	return p.Revision
+}
+
+// level is the enum level of the programs.
+func (p Program) level() byte {
+	switch p.Level.Effective() {
+	case policy.LevelNone:
+		return abi.LevelNone
+	case policy.LevelDrops:
+		return abi.LevelDrops
+	case policy.LevelPackets:
+		return abi.LevelPackets
+	}
+	return abi.LevelFlows
 }
 
 func u32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/endpoint"
+	"github.com/sluice-net/sluice/internal/listen"
 )
 
 // To record anew: run the test binary in the namespaces of an engine's host with -record=FILE (a plugin socket
@@ -108,7 +109,7 @@ func recordRequests(file string) error {
 	if err != nil {
 		return err
 	}
-	l, err := Listen("/run/docker/plugins/sluice.sock")
+	l, err := listen.Unix("/run/docker/plugins/sluice.sock", "")
 	if err != nil {
 		return err
 	}

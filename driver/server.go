@@ -37,7 +37,18 @@ type Options struct {
 	Ports     Ports
 	IPAM      IPAM // on the same socket
 	Log       logrus.FieldLogger
+	Recorder  Recorder // nil: nobody counts
 }
+
+// Recorder counts Docker's calls. Its methods are called by several goroutines.
+type Recorder interface {
+	// Answered tells how long a call of a known method took, and the HTTP status of the answer.
+	Answered(method string, status int, took time.Duration)
+}
+
+type unrecorded struct{}
+
+func (unrecorded) Answered(string, int, time.Duration) {}
 
 // Server answers Docker's plugin calls: POST /Method with a JSON body. It is an http.Handler.
 type Server struct {
@@ -47,6 +58,9 @@ type Server struct {
 
 // New makes the server of all methods.
 func New(o Options) *Server {
+	if o.Recorder == nil {
+		o.Recorder = unrecorded{}
+	}
 	s := &Server{Options: o, methods: map[string]Method{}}
 	s.methods["Plugin.Activate"] = func(context.Context, []byte) (any, error) {
 		return map[string][]string{"Implements": {"NetworkDriver", "IpamDriver"}}, nil
@@ -79,13 +93,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callTime)
 	defer cancel()
 	answer, err := protect(func() (any, error) { return method(ctx, body) })
-	log = log.WithField("took", time.Since(start).Round(time.Microsecond))
+	took := time.Since(start)
+	log = log.WithField("took", took.Round(time.Microsecond))
 	switch {
 	case errors.Is(err, errRequest):
+		s.Recorder.Answered(name, http.StatusBadRequest, took)
 		s.fail(w, log, http.StatusBadRequest, fmt.Errorf("%s: %w", name, err))
 	case err != nil:
+		s.Recorder.Answered(name, http.StatusInternalServerError, took)
 		s.fail(w, log, http.StatusInternalServerError, err)
 	default:
+		s.Recorder.Answered(name, http.StatusOK, took)
 		log.Debug("answered Docker")
 		w.Header().Set("Content-Type", contentType)
 		if answer == nil {

@@ -89,11 +89,7 @@ func (m *Manager) Record(ctx context.Context, events <-chan api.Event) {
 // record notes one event.
 func (m *Manager) record(e api.Event) {
 	if e.Type == api.EventLost && e.Lost != nil {
-		lost := e.Lost.Learn
-		if e.Lost.Where == api.LostSubscriber {
-			lost = e.Lost.Count
-		}
-		m.noteLost(lost)
+		m.noteLost(e.Lost.Learn)
 		return
 	}
 	f, ok := m.recorded(e)
@@ -176,7 +172,11 @@ func (m *Manager) recorded(e api.Event) (f RecordedFlow, ok bool) {
 		return f, false
 	}
 	labels, _ := m.identities.Labels(own.Identity)
-	switch peer := m.holder(other.Addr); {
+	var peer *Endpoint
+	if p := m.Addr(other.Addr); p != nil {
+		peer, _ = m.endpoint(p.EndpointID)
+	}
+	switch {
 	case other.Entity == api.EntityHost:
 		f.Peer = policy.NameHost
 	case peer != nil:

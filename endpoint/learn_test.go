@@ -20,11 +20,10 @@ func (w *world) learned(container, direction, src, dst string) api.Event {
 	w.must(err)
 	party := func(s string) api.Party {
 		a := netip.MustParseAddrPort(s)
-		p, ok := w.Addr(a.Addr())
-		if !ok {
-			p = api.Party{Entity: api.EntityWorld}
+		p := api.Party{Addr: a.Addr(), Port: a.Port(), Entity: api.EntityWorld}
+		if known := w.Addr(a.Addr()); known != nil {
+			p.Endpoint, p.Container, p.Entity = known.EndpointID, known.Container, known.Entity
 		}
-		p.Addr, p.Port = a.Addr(), a.Port()
 		return p
 	}
 	return api.Event{Type: api.EventLearn, Verdict: api.VerdictLearned, Time: w.now(), Direction: direction, Protocol: "tcp",

@@ -37,9 +37,25 @@ type Options struct {
 	HostDNS func() []netip.Addr
 	// PublishDefault is who may reach published ports that no rule is about.
 	PublishDefault policy.PublishDefault
+	Recorder       Recorder         // nil: nobody counts
 	Now            func() time.Time // the clock; nil: time.Now
 	Log            logrus.FieldLogger
 }
+
+// Recorder counts how programs were made. Its methods are called by several goroutines.
+type Recorder interface {
+	// Replaced tells that an endpoint's programs were made, loaded and swapped, or with an error that they were not.
+	Replaced(took time.Duration, err error)
+	// Passed tells that the kernel follows all changes made before a pass began, or with an error that the pass could
+	// not be made. Endpoints that failed in it were told by Replaced.
+	Passed(took time.Duration, err error)
+}
+
+// unrecorded is the Recorder where nobody counts.
+type unrecorded struct{}
+
+func (unrecorded) Replaced(time.Duration, error) {}
+func (unrecorded) Passed(time.Duration, error)   {}
 
 // Store is what the use-cases need of the store.
 type Store interface {
@@ -62,7 +78,8 @@ type Manager struct {
 	// publishing is held while ports come or go, until record and services map agree.
 	publishing sync.Mutex
 
-	hints hints
+	hints   hints
+	parties *parties
 
 	// learning guards what containers in mode learn were seen to do.
 	learning   sync.Mutex
@@ -97,6 +114,9 @@ func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Recorder == nil {
+		o.Recorder = unrecorded{}
+	}
 	if o.HostDNS == nil {
 		o.HostDNS = func() []netip.Addr { return nil }
 	}
@@ -116,6 +136,7 @@ func NewManager(o Options) *Manager {
 		kick:       make(chan struct{}, 1),
 		recordings: map[string]*Recording{},
 		unsaved:    map[string]bool{},
+		parties:    newParties(o.Now),
 	}
 	m.plans.publish = o.PublishDefault
 	m.regeneration.init()
@@ -164,6 +185,7 @@ func (m *Manager) saveAll(ctx context.Context, all []*Endpoint, ops ...store.Op)
 		}
 		m.mentions.replace(m.endpoints[e.ID], e)
 		m.endpoints[e.ID] = e
+		m.index(e)
 	}
 	m.generation++
 	return nil
@@ -179,6 +201,7 @@ func (m *Manager) erase(ctx context.Context, e *Endpoint) error {
 	defer m.mu.Unlock()
 	m.mentions.replace(m.endpoints[e.ID], nil)
 	delete(m.endpoints, e.ID)
+	m.parties.remove(e.ID)
 	delete(m.judgements, e.ID)
 	delete(m.refused, e.ID)
 	m.generation++

@@ -71,6 +71,7 @@ func (m *Manager) eraseNetwork(ctx context.Context, n *Network) error {
 	}
 	m.mu.Lock()
 	delete(m.networks, n.ID)
+	m.parties.removeNetwork(n)
 	m.generation++
 	m.mu.Unlock()
 	if err := m.setGateways(); err != nil {
@@ -150,6 +151,13 @@ func (m *Manager) saveNetwork(ctx context.Context, n *Network) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.networks[n.ID] = n
+	var endpoints []string
+	for _, e := range m.endpoints {
+		if e.NetworkID == n.ID {
+			endpoints = append(endpoints, e.ID)
+		}
+	}
+	m.parties.putNetwork(n, endpoints)
 	m.generation++
 	return nil
 }

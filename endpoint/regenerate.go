@@ -77,7 +77,9 @@ func (m *Manager) Regenerate(ctx context.Context, ids []string) ([]api.Regenerat
 // changed tables, (2) load and swap beside running traffic, (3) only then let addresses name changed identities, so
 // that every table knows an identity before a packet goes there, (4) release what nothing uses any more. What fails for
 // one endpoint is that endpoint's failure: it keeps what it ran, and the others go on.
-func (m *Manager) pass(ctx context.Context, forced map[string]bool) ([]api.Regeneration, error) {
+func (m *Manager) pass(ctx context.Context, forced map[string]bool) (_ []api.Regeneration, err error) {
+	start := time.Now()
+	defer func() { m.Recorder.Passed(time.Since(start), err) }()
 	s := m.observe()
 	if err := m.plan(ctx, s); err != nil {
 		m.regeneration.fail(err)
@@ -169,6 +171,7 @@ func (m *Manager) replace(ctx context.Context, jobs []*job) {
 				start := time.Now()
 				j.err = m.Programs.Replace(ctx, j.program)
 				j.took = time.Since(start)
+				m.Recorder.Replaced(j.took, j.err)
 				m.remember(j)
 			}
 		})
@@ -203,6 +206,7 @@ func (m *Manager) remember(j *job) {
 		}
 	}
 	m.running[j.endpoint.ID] = now
+	m.parties.setRunning(now)
 }
 
 // publish lets the addresses of endpoints whose programs run name their identity and slot.

@@ -30,6 +30,7 @@ func (m *Manager) Restore(ctx context.Context) error {
 	}
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return m.restoreIdentities(ctx, records) },
+		func(context.Context) error { m.reindex(); return nil },
 		m.dropOrphans, m.adopt,
 		func(context.Context) error { return m.setGateways() },
 		m.regenerateRestored,
@@ -211,6 +212,7 @@ func (m *Manager) regenerateRestored(ctx context.Context) error {
 	for _, j := range s.jobs {
 		if print, ok := loaded[j.endpoint.Veth.Slot]; ok {
 			m.running[j.endpoint.ID] = m.adopted(j, print)
+			m.parties.setRunning(m.running[j.endpoint.ID])
 		}
 		if err := m.Links.Configure(*j.endpoint.Veth, m.linkConfig(j.network, j.endpoint)); err != nil {
 			m.Log.WithError(err).WithField("endpoint", short(j.endpoint.ID)).Error("configure veth pair")

@@ -18,6 +18,7 @@ func (m *Manager) SetHostNetwork(now datapath.HostNetwork) {
 		return
 	}
 	m.host = now
+	m.parties.setHost(now.Addrs)
 	m.generation++
 	m.requestRegeneration()
 }

@@ -3,7 +3,6 @@ package endpoint
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -223,80 +222,11 @@ func protocolName(number uint32) string {
 	return fmt.Sprint(number)
 }
 
-// party shows an endpoint as one end of an event.
-func (m *Manager) party(e *Endpoint) api.Party {
-	p := api.Party{Endpoint: e.ID, Container: e.Container.Name, Identity: uint32(e.Identity)}
-	if n := m.networks[e.NetworkID]; n != nil {
-		p.Network = n.title()
-	}
-	return p
-}
-
-// Slot returns the endpoint that has a slot.
-func (m *Manager) Slot(slot uint32) (api.Party, bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if e := m.inSlot(slot); e != nil {
-		return m.party(e), true
-	}
-	return api.Party{}, false
-}
-
-// inSlot returns the endpoint that has a slot. The caller holds mu.
-func (m *Manager) inSlot(slot uint32) *Endpoint {
-	for _, e := range m.endpoints {
-		if e.Veth != nil && e.Veth.Slot == slot {
-			return e
-		}
-	}
-	return nil
-}
-
-// Addr returns the endpoint that has an address, or the host if it is a gateway.
-func (m *Manager) Addr(a netip.Addr) (api.Party, bool) {
-	if e := m.holder(a); e != nil {
-		m.mu.RLock()
-		defer m.mu.RUnlock()
-		return m.party(e), true
-	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	for _, n := range m.networks {
-		if slices.Contains(n.gateways(), a) {
-			return api.Party{Entity: identity.Host.String(), Identity: uint32(identity.Host), Network: n.title()}, true
-		}
-	}
-	return api.Party{}, false
-}
-
-// Labels returns the labels of an identity.
-func (m *Manager) Labels(id uint32) map[string]string {
-	labels, _ := m.identities.Labels(identity.ID(id))
-	return labels
-}
-
-// Rule returns policy and place of a rule of an endpoint's table, also of the revision before.
-func (m *Manager) Rule(slot, revision uint32, direction string, rule uint16) (policyName, place string, ok bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	e := m.inSlot(slot)
-	if e == nil || m.running[e.ID] == nil {
-		return "", "", false
-	}
-	p := &m.running[e.ID].program
-	if p.Revision != revision {
-		p = m.running[e.ID].before
-	}
-	if p == nil || p.Revision != revision {
-		return "", "", false
-	}
-	table := map[string]*policy.Table{api.Egress: p.Egress, api.Ingress: p.Ingress, api.Publish: p.Publish}[direction]
-	ref, ok := table.Rule(rule)
-	return ref.Policy, ref.Rule, ok
-}
-
 // Generation returns the number of the newest change of anything that programs are made from.
 func (m *Manager) Generation() uint64 { return m.currentGeneration() }
+
+// AppliedGeneration returns the number of the newest change that all programs were made after.
+func (m *Manager) AppliedGeneration() uint64 { return m.regeneration.appliedTo() }
 
 // Count fills in how many objects of each kind there are.
 func (m *Manager) Count(s *api.Status) {

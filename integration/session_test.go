@@ -49,8 +49,9 @@ func parseSession(text, heading string) []step {
 	return steps
 }
 
-// varying is what differs from run to run: ids, times, addresses, ports and other numbers.
-var varying = regexp.MustCompile(`\b[0-9a-f]{12}\b|\b[A-Z][a-z]{2} \d+ [\d:.]+|[\d.]*\d`)
+// varying is what differs from run to run: ids, times, addresses, ports and other numbers. How many endpoints a command
+// waited for is one of them: another's regeneration may be under way.
+var varying = regexp.MustCompile(`\b[0-9a-f]{12}\b|\b[A-Z][a-z]{2} \d+ [\d:.]+|\d+ endpoints?|[\d.]*\d`)
 
 // matches says whether a command printed what it is said to, but for what varies.
 func (s step) matches(printed string) bool {

@@ -201,6 +201,27 @@ func (a *Allocator) Pools() []Pool {
 	return all
 }
 
+// Usage is how much of a pool is given away.
+type Usage struct {
+	Subnet   netip.Prefix
+	Capacity float64 // addresses that can be chosen, in its range if it has one
+	Used     int     // of them
+}
+
+// Usage returns it for all pools, sorted by subnet.
+func (a *Allocator) Usage() []Usage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]Usage, 0, len(a.pools))
+	for _, s := range a.pools {
+		u := Usage{Subnet: s.record.Subnet}
+		u.Capacity, u.Used = s.free.Room()
+		all = append(all, u)
+	}
+	slices.SortFunc(all, func(x, y Usage) int { return x.Subnet.Addr().Compare(y.Subnet.Addr()) })
+	return all
+}
+
 // Leases returns all leases, sorted by address.
 func (a *Allocator) Leases() []Lease {
 	a.mu.Lock()

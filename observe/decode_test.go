@@ -65,12 +65,14 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out := enrich(e, testNames{}, testClock)
-		if out.Type == "" || out.Verdict == "" || out.Compact() == "" {
-			t.Errorf("%+v became %+v", e, out)
-		}
-		if flt, err := newFilter(allEvents()); err != nil || !flt.match(&out) {
-			t.Errorf("a filter of everything leaves out %+v (%v)", out, err)
+		for _, flow := range flowsOf(e) {
+			out := flow.Event()
+			if out.Type == "" || out.Verdict == "" || out.Compact() == "" {
+				t.Errorf("%+v became %+v", e, out)
+			}
+			if flt, err := newFilter(allEvents()); err != nil || !flt.match(flow) {
+				t.Errorf("a filter of everything leaves out %+v (%v)", out, err)
+			}
 		}
 	})
 }

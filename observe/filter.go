@@ -127,34 +127,19 @@ func protocolName(s string) (string, error) {
 	return "", api.Errorf(api.CodeInvalid, "filter events: there is no protocol %q; name tcp, udp, icmp, icmpv6, sctp or a number", s)
 }
 
-// wants returns what the filter needs the programs to report beside drops and denied verdicts: abi.Observer flags.
-func (f *filter) wants() uint32 {
-	var flags uint32
-	if slices.Contains(f.types, api.EventTrace) && f.hasVerdict(api.VerdictForwarded) {
-		flags |= abi.ObserverTraces
-	}
-	if slices.Contains(f.types, api.EventVerdict) && f.hasVerdict(api.VerdictAllowed) {
-		flags |= abi.ObserverAllowed
-	}
-	return flags
-}
-
 func (f *filter) hasVerdict(v string) bool {
 	return len(f.verdicts) == 0 || slices.Contains(f.verdicts, v)
 }
 
-// match reports whether an event passes. Lost events always do.
-func (f *filter) match(e *api.Event) bool {
-	if e.Type == api.EventLost {
-		return true
-	}
-	return slices.Contains(f.types, e.Type) && f.hasVerdict(e.Verdict) &&
-		(len(f.protocols) == 0 || slices.Contains(f.protocols, e.Protocol)) &&
-		(len(f.reasons) == 0 || slices.Contains(f.reasons, strings.ToLower(e.Reason))) &&
-		(len(f.ports) == 0 || slices.Contains(f.ports, e.Source.Port) || slices.Contains(f.ports, e.Destination.Port)) &&
-		(len(f.prefixes) == 0 || f.hasAddr(e.Source.Addr) || f.hasAddr(e.Destination.Addr)) &&
-		(len(f.endpoints) == 0 || f.hasParty(&e.Source) || f.hasParty(&e.Destination) || f.hasParty(&e.Endpoint)) &&
-		!e.Time.Before(f.since)
+// match reports whether a flow passes.
+func (f *filter) match(flow *Flow) bool {
+	return slices.Contains(f.types, flow.EventType()) && f.hasVerdict(flow.Verdict()) &&
+		(len(f.protocols) == 0 || slices.Contains(f.protocols, flow.Protocol())) &&
+		(len(f.reasons) == 0 || flow.Reason() != abi.DropNone && slices.Contains(f.reasons, strings.ToLower(flow.Reason().String()))) &&
+		(len(f.ports) == 0 || slices.Contains(f.ports, flow.SourcePort()) || slices.Contains(f.ports, flow.DestinationPort())) &&
+		(len(f.prefixes) == 0 || f.hasAddr(flow.Src()) || f.hasAddr(flow.Dst())) &&
+		(len(f.endpoints) == 0 || f.hasParty(flow.Source) || f.hasParty(flow.Destination) || f.hasParty(flow.Endpoint)) &&
+		(f.since.IsZero() || !flow.Time.Before(f.since))
 }
 
 func (f *filter) hasAddr(a netip.Addr) bool {
@@ -165,12 +150,12 @@ func (f *filter) hasAddr(a netip.Addr) bool {
 const shortID = 12
 
 // hasParty reports whether the filter names the party.
-func (f *filter) hasParty(p *api.Party) bool {
-	return slices.ContainsFunc(f.endpoints, func(ref string) bool {
+func (f *filter) hasParty(p *Party) bool {
+	return p != nil && slices.ContainsFunc(f.endpoints, func(ref string) bool {
 		if ref == "" {
 			return false
 		}
-		if len(ref) >= shortID && (strings.HasPrefix(p.Endpoint, ref) || strings.HasPrefix(p.ContainerID, ref)) {
+		if len(ref) >= shortID && (strings.HasPrefix(p.EndpointID, ref) || strings.HasPrefix(p.ContainerID, ref)) {
 			return true
 		}
 		return ref == p.Container || (p.Service != "" && (ref == p.Service || ref == p.Project+"/"+p.Service))

@@ -11,18 +11,16 @@ import (
 
 // allEvents is the filter that leaves nothing out.
 func allEvents() api.EventFilter {
-	return api.EventFilter{Types: []string{api.EventDrop, api.EventVerdict, api.EventTrace}}
+	return api.EventFilter{Types: []string{api.EventDrop, api.EventVerdict, api.EventTrace, api.EventAudit, api.EventLearn}}
 }
 
 func TestFilterMatches(t *testing.T) {
-	event := enrich(denied(), testNames{}, testClock)
-	verdict := event
-	verdict.Type, verdict.Verdict = api.EventVerdict, api.VerdictDenied
-	lost := api.Event{Type: api.EventLost}
+	event := flowOf(t, denied())
+	verdict := flowOf(t, with(func(e *abi.Event) { e.Type = abi.EventVerdict }))
 	for _, c := range []struct {
 		name   string
 		filter api.EventFilter
-		event  api.Event
+		event  *Flow
 		want   bool
 	}{
 		{"empty: drops", api.EventFilter{}, event, true},
@@ -56,14 +54,15 @@ func TestFilterMatches(t *testing.T) {
 		{"too old", api.EventFilter{Since: event.Time.Add(time.Millisecond)}, event, false},
 		{"both of two", api.EventFilter{Endpoints: []string{"web"}, Ports: []uint16{5432}}, event, true},
 		{"one of two", api.EventFilter{Endpoints: []string{"web"}, Ports: []uint16{1}}, event, false},
-		{"lost ones always", api.EventFilter{Endpoints: []string{"cache"}}, lost, true},
+		{"who speaks, whatever the addresses", api.EventFilter{Endpoints: []string{"web"}},
+			flowOf(t, with(func(e *abi.Event) { e.Src, e.Family = ip("192.0.2.7"), 0 })), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, err := newFilter(c.filter)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := f.match(&c.event); got != c.want {
+			if got := f.match(c.event); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
@@ -82,32 +81,6 @@ func TestFilterRefuses(t *testing.T) {
 	} {
 		if _, err := newFilter(f); api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", f, err, want)
-		}
-	}
-}
-
-func TestFilterWants(t *testing.T) {
-	for _, c := range []struct {
-		types, verdicts []string
-		want            uint32
-	}{
-		{nil, nil, 0},
-		{[]string{"drop"}, nil, 0},
-		{[]string{"verdict"}, nil, abi.ObserverAllowed},
-		{[]string{"verdict"}, []string{"denied"}, 0},
-		{nil, []string{"allowed"}, abi.ObserverAllowed},
-		{nil, []string{"denied", "dropped"}, 0},
-		{nil, []string{"audit", "learned"}, 0},
-		{[]string{"trace"}, nil, abi.ObserverTraces},
-		{nil, []string{"forwarded", "allowed"}, abi.ObserverTraces | abi.ObserverAllowed},
-		{[]string{"trace"}, []string{"dropped"}, 0},
-	} {
-		f, err := newFilter(api.EventFilter{Types: c.types, Verdicts: c.verdicts})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := f.wants(); got != c.want {
-			t.Errorf("types %v, verdicts %v: wants %b, want %b", c.types, c.verdicts, got, c.want)
 		}
 	}
 }

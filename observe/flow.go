@@ -27,6 +27,8 @@ type Flow struct {
 	// Published is the host port by which the initiator reached the container, 0 if by none.
 	Published uint16
 	Lost      *api.Lost
+
+	learnt uint64 // flows of abi.EventLearn up to this one, which readers that lose flows count by
 }
 
 // Rule is what decided about a flow. It is shared by flows and never changed.

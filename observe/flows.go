@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"unsafe"
+
+	"github.com/sluice-net/sluice/internal/abi"
 )
 
 // Flows is a ring of the newest flows. Readers go through it at their own pace: who is slower than the flows loses the
@@ -14,6 +16,8 @@ type Flows struct {
 	first uint64  // Seq of the first flow that ever was in it
 	next  uint64  // Seq of the next flow
 	grown chan struct{}
+
+	learnt uint64 // flows of abi.EventLearn that ever were in it
 }
 
 // flowBytes is what a flow takes in the ring, without the parties, which flows share.
@@ -41,6 +45,10 @@ func (r *Flows) Add(flows ...*Flow) {
 	r.mu.Lock()
 	for _, f := range flows {
 		f.Seq = r.next
+		if f.Kernel.Type == abi.EventLearn {
+			r.learnt++
+		}
+		f.learnt = r.learnt
 		r.slots[r.next%uint64(len(r.slots))] = f
 		r.next++
 	}
@@ -62,6 +70,13 @@ func (r *Flows) bounds() (oldest, next uint64) {
 		return r.next - size, r.next
 	}
 	return r.first, r.next
+}
+
+// end returns the number of the next flow, and how many of abi.EventLearn there were before it.
+func (r *Flows) end() (next, learnt uint64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.next, r.learnt
 }
 
 // Get returns a flow, nil if it is no longer there, or not yet.

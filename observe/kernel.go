@@ -3,23 +3,23 @@ package observe
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/sluice-net/sluice/internal/abi"
 )
 
+// mostRecords are read together at most.
+const mostRecords = 512
+
 // Kernel is the ring buffer and the maps beside it.
 type Kernel struct {
-	ring      *ringbuf.Reader
-	record    ringbuf.Record
-	observers *ebpf.Map
-	budget    *ebpf.Map
-	maps      []*ebpf.Map
-	once      sync.Once
+	ring   *polled
+	budget *ebpf.Map
+	maps   []*ebpf.Map
+	once   sync.Once
 }
 
 var _ Ring = (*Kernel)(nil)
@@ -28,22 +28,21 @@ var _ Ring = (*Kernel)(nil)
 func Open(dir string) (*Kernel, error) {
 	k := &Kernel{}
 	open := func(name string) (*ebpf.Map, error) {
-		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
-		if err != nil {
-			return nil, fmt.Errorf("open map %s: %w", name, err)
+		m, err := openPinned(dir, name)
+		if err == nil {
+			k.maps = append(k.maps, m)
 		}
-		k.maps = append(k.maps, m)
-		return m, nil
+		return m, err
 	}
 	events, err := open("events")
 	if err == nil {
-		k.observers, err = open("observers")
+		err = k.observeAll(open)
 	}
 	if err == nil {
 		k.budget, err = open("event_budget")
 	}
 	if err == nil {
-		if k.ring, err = ringbuf.NewReader(events); err != nil {
+		if k.ring, err = newPolled(events); err != nil {
 			err = fmt.Errorf("read map events: %w", err)
 		}
 	}
@@ -53,38 +52,43 @@ func Open(dir string) (*Kernel, error) {
 	return k, nil
 }
 
-// Read implements Ring.
-func (k *Kernel) Read() ([]byte, error) {
-	err := k.ring.ReadInto(&k.record)
-	return k.record.RawSample, err
+// observeAll has the programs tell all that they can, as long as they ask the map observers.
+func (k *Kernel) observeAll(open func(string) (*ebpf.Map, error)) error {
+	m, err := open("observers")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = m.Put(uint32(0), uint32(abi.ObserverTraces|abi.ObserverAllowed))
+	}
+	return err
 }
 
+// Read implements Ring.
+func (k *Kernel) Read(each func(record []byte)) error { return k.ring.batch(mostRecords, each) }
+
 // Lost implements Ring: the sums over all CPUs.
-func (k *Kernel) Lost() (lost Losses, err error) {
+func (k *Kernel) Lost() (Losses, error) {
+	var lost Loss
 	for kind := uint32(abi.EventDrop); kind < abi.EventTypes; kind++ {
 		var perCPU []abi.Budget
 		if err := k.budget.Lookup(kind, &perCPU); err != nil {
-			return lost, fmt.Errorf("count lost events: %w", err)
+			return nil, fmt.Errorf("count lost events: %w", err)
 		}
 		for _, b := range perCPU {
-			lost[kind] += uint64(b.Lost)
+			lost.Events += uint64(b.Lost)
+			if kind == abi.EventLearn {
+				lost.Learn += uint64(b.Lost)
+			}
 		}
 	}
-	return lost, nil
+	return Losses{NoSlot: lost}, nil
 }
 
-// Observe implements Switch.
-func (k *Kernel) Observe(flags uint32) error {
-	if err := k.observers.Put(uint32(0), flags); err != nil {
-		return fmt.Errorf("tell programs what to report: %w", err)
-	}
-	return nil
-}
-
-// Close ends a Read that waits. The programs report nothing more than drops and denied verdicts afterwards.
+// Close ends a Read that waits.
 func (k *Kernel) Close() error {
 	var err error
-	k.once.Do(func() { err = errors.Join(k.Observe(0), k.ring.Close(), k.closeMaps()) })
+	k.once.Do(func() { err = errors.Join(k.ring.Close(), k.closeMaps()) })
 	return err
 }
 

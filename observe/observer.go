@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,49 +23,60 @@ const DefaultMemory = 8 << 20
 
 // Ring is the buffer that the programs write (implemented by Kernel).
 type Ring interface {
-	// Read waits for a record and returns it; it is valid until the next Read. After Close it returns os.ErrClosed.
-	Read() ([]byte, error)
+	// Read waits a moment for records, and gives those there are, some hundred at most; they are valid until each returns.
+	// After Close it returns os.ErrClosed.
+	Read(each func(record []byte)) error
 	// Lost returns how many events the programs did not write since they run.
 	Lost() (Losses, error)
-	Switch
 	Close() error
 }
 
-// Losses are numbers of events by type (abi.EventDrop and so on).
-type Losses [abi.EventTypes]uint64
+// Losses are numbers of events by the slot of the container that they were about; NoSlot: about none.
+type Losses map[uint32]Loss
 
-func (l Losses) sum() (n uint64) {
-	for _, v := range l {
-		n += v
-	}
-	return n
+// Loss counts events.
+type Loss struct {
+	Events uint64
+	Learn  uint64 // of these, those of type abi.EventLearn
 }
+
+// NoSlot is no container's slot.
+const NoSlot = ^uint32(0)
 
 // Options are what an Observer needs.
 type Options struct {
 	Ring  Ring
 	Names Names
 	Log   logrus.FieldLogger
+	// Domains are those of addresses outside; nil: none are known.
+	Domains *Domains
 	// Size is how many flows are kept; 0: what fits into DefaultMemory.
 	Size int
+	// First is the number of the first flow: the one after the archive's newest; 0: 1.
+	First uint64
 	// Archive has those of before; nil: none.
 	Archive Archive
 	clock   clock // nil: the kernel's
 }
 
-// Observer reads events. It implements Events of package api/server.
+// Observer makes flows of what the programs write, and keeps them in a ring. It implements Events of package api/server.
 type Observer struct {
-	ring  Ring
-	names Names
-	log   logrus.FieldLogger
-	clock clock
-	hub   *hub
-
+	ring    Ring
+	names   Names
+	log     logrus.FieldLogger
+	clock   clock
 	flows   *Flows
 	archive Archive
-	now     func() time.Time
+
+	closed    chan struct{} // when Run ends
+	closeOnce sync.Once
+
+	making sync.Mutex // guards namer and batch
+	namer  namer
+	batch  []*Flow
 
 	seen, lost, undecodable atomic.Uint64
+	subscribers             atomic.Int64
 }
 
 // New returns an observer of the ring; Run reads it.
@@ -72,24 +84,20 @@ func New(o Options) *Observer {
 	if o.clock == nil {
 		o.clock = kernelClock
 	}
-	now := func() time.Time { wall, _ := o.clock(); return wall }
 	if o.Size == 0 {
 		o.Size = FlowsIn(DefaultMemory)
 	}
-	return &Observer{ring: o.Ring, names: o.Names, log: o.Log, clock: o.clock, hub: newHub(o.Ring, now, func(err error) {
-		o.Log.Warnf("observe: %v", err)
-	}), flows: NewFlows(o.Size), archive: o.Archive, now: now}
+	return &Observer{ring: o.Ring, names: o.Names, log: o.Log, clock: o.clock, archive: o.Archive,
+		flows: newFlows(o.Size, max(o.First, 1)), closed: make(chan struct{}), namer: namer{names: o.Names, domains: o.Domains}}
 }
 
-// Run reads until the context ends, then ends all subscriptions and closes the ring. Any other end is an error. What a
-// daemon before this one listened to is turned off first.
+// Flows returns the ring of flows, for readers that go on as they come.
+func (o *Observer) Flows() *Flows { return o.flows }
+
+// Run reads until the context ends, then ends all subscriptions and closes the ring. Any other end is an error.
 func (o *Observer) Run(ctx context.Context) error {
-	defer o.hub.close()
-	err := o.ring.Observe(0)
-	var lost Losses
-	if err == nil {
-		lost, err = o.ring.Lost()
-	}
+	defer o.end()
+	lost, err := o.ring.Lost()
 	if err != nil {
 		return errors.Join(err, o.ring.Close())
 	}
@@ -101,7 +109,7 @@ func (o *Observer) Run(ctx context.Context) error {
 	}()
 	closed := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
-		o.hub.close()
+		o.end()
 		closed <- o.ring.Close()
 	})
 	err = o.read(ctx)
@@ -113,21 +121,53 @@ func (o *Observer) Run(ctx context.Context) error {
 	return err
 }
 
+// end ends all subscriptions.
+func (o *Observer) end() { o.closeOnce.Do(func() { close(o.closed) }) }
+
 // read handles records until the ring is closed.
 func (o *Observer) read(ctx context.Context) error {
 	for {
-		record, err := o.ring.Read()
+		err := o.readBatch()
 		switch {
 		case errors.Is(err, os.ErrClosed) && ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return fmt.Errorf("read events: %w", err)
 		}
-		o.handle(record)
 	}
 }
 
-// handle publishes one record.
+// readBatch publishes the records that are there. The first of them begins the batch, since the ring may wait for it.
+func (o *Observer) readBatch() error {
+	begun := false
+	err := o.ring.Read(func(record []byte) {
+		if !begun {
+			begun = true
+			o.begin()
+		}
+		o.handle(record)
+	})
+	if begun {
+		o.publish()
+	}
+	return err
+}
+
+// begin begins a batch, which publish ends.
+func (o *Observer) begin() {
+	o.making.Lock()
+	o.namer.wall, o.namer.monotonic = o.clock()
+}
+
+// publish gives the batch to the readers.
+func (o *Observer) publish() {
+	o.flows.Add(o.batch...)
+	clear(o.batch)
+	o.batch = o.batch[:0]
+	o.making.Unlock()
+}
+
+// handle adds one record to the batch.
 func (o *Observer) handle(record []byte) {
 	e, err := decode(record)
 	if err != nil {
@@ -137,10 +177,26 @@ func (o *Observer) handle(record []byte) {
 		return
 	}
 	o.seen.Add(1)
-	o.hub.publish(enrich(e, o.names, o.clock))
+	o.batch = o.namer.name(o.batch, &e)
 }
 
-// watchLoss tells subscribers of events that the programs did not write since there were before of them.
+// Publish adds events that the daemon itself knows of, for example of flows that expired. An event without a time is of
+// now.
+func (o *Observer) Publish(events ...abi.Event) {
+	if len(events) == 0 {
+		return
+	}
+	o.begin()
+	for i := range events {
+		if events[i].Time == 0 {
+			events[i].Time = o.namer.monotonic
+		}
+		o.batch = o.namer.name(o.batch, &events[i])
+	}
+	o.publish()
+}
+
+// watchLoss tells readers of events that the programs did not write since there were before of them.
 func (o *Observer) watchLoss(ctx context.Context, before Losses) {
 	tick := time.NewTicker(lossPeriod)
 	defer tick.Stop()
@@ -157,31 +213,42 @@ func (o *Observer) watchLoss(ctx context.Context, before Losses) {
 	}
 }
 
-// noteLoss publishes how many events were lost since before, and returns how many they are now.
+// noteLoss publishes how many events were lost since before, by container, and returns how many they are now.
 func (o *Observer) noteLoss(before Losses) (Losses, error) {
 	now, err := o.ring.Lost()
-	switch {
-	case err != nil:
+	if err != nil {
 		return before, err
-	case now.sum() <= before.sum(): // less: the maps are new
-		return now, nil
 	}
-	lost := &api.Lost{Where: api.LostKernel, Count: now.sum() - before.sum(), Learn: now[abi.EventLearn] - before[abi.EventLearn]}
-	o.lost.Add(lost.Count)
 	wall, _ := o.clock()
-	o.hub.publish(api.Event{Type: api.EventLost, Time: wall, Lost: lost})
+	var flows []*Flow
+	for slot, n := range now {
+		was := before[slot]
+		if n.Events < was.Events || n.Learn < was.Learn { // the maps are new
+			was = Loss{}
+		}
+		lost := &api.Lost{Where: api.LostKernel, Count: n.Events - was.Events, Learn: n.Learn - was.Learn}
+		if lost.Count == 0 {
+			continue
+		}
+		o.lost.Add(lost.Count)
+		var whose *Party
+		if slot != NoSlot {
+			whose = o.names.Slot(slot)
+		}
+		flows = append(flows, lostFlow(wall, lost, whose))
+	}
+	o.flows.Add(flows...)
 	return now, nil
 }
 
-// Subscribe gives the events that pass the filter until the context ends (see api/server.Events).
-func (o *Observer) Subscribe(ctx context.Context, f api.EventFilter) (<-chan api.Event, error) {
-	return o.hub.subscribe(ctx, f)
+// now is the time by the observer's clock.
+func (o *Observer) now() time.Time {
+	wall, _ := o.clock()
+	return wall
 }
-
-// Flows returns the ring of flows, for readers that go on as they come.
-func (o *Observer) Flows() *Flows { return o.flows }
 
 // Counts returns what went through the ring since the daemon runs.
 func (o *Observer) Counts() api.EventCounts {
-	return api.EventCounts{Seen: o.seen.Load(), Lost: o.lost.Load(), Undecodable: o.undecodable.Load(), Subscribers: o.hub.subscribers()}
+	return api.EventCounts{Seen: o.seen.Load(), Lost: o.lost.Load(), Undecodable: o.undecodable.Load(),
+		Subscribers: int(o.subscribers.Load())}
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,23 +22,33 @@ type fakeRing struct {
 	closed  chan struct{}
 	readErr error
 
-	mu      sync.Mutex
-	flags   []uint32
-	lost    uint64
-	failing error
+	mu   sync.Mutex
+	lost Losses
 }
 
 func newRing() *fakeRing { return &fakeRing{records: make(chan []byte), closed: make(chan struct{})} }
 
-func (r *fakeRing) Read() ([]byte, error) {
+// Read gives what waits, like the kernel's ring.
+func (r *fakeRing) Read(each func([]byte)) error {
 	select {
 	case b, ok := <-r.records:
 		if !ok {
-			return nil, r.readErr
+			return r.readErr
 		}
-		return b, nil
+		each(b)
 	case <-r.closed:
-		return nil, os.ErrClosed
+		return os.ErrClosed
+	}
+	for {
+		select {
+		case b, ok := <-r.records:
+			if !ok {
+				return r.readErr
+			}
+			each(b)
+		default:
+			return nil
+		}
 	}
 }
 
@@ -51,23 +60,7 @@ func (r *fakeRing) Close() error {
 func (r *fakeRing) Lost() (Losses, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Losses{abi.EventDrop: r.lost / 2, abi.EventLearn: r.lost - r.lost/2}, nil
-}
-
-func (r *fakeRing) Observe(flags uint32) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.failing != nil {
-		return r.failing
-	}
-	r.flags = append(r.flags, flags)
-	return nil
-}
-
-func (r *fakeRing) told() []uint32 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.flags)
+	return r.lost, nil
 }
 
 // start runs an observer until the test ends.
@@ -176,97 +169,54 @@ func TestPastWithoutFollow(t *testing.T) {
 	}
 }
 
-func TestObservationIsOnOnlyWhileSomebodyListens(t *testing.T) {
-	ring := newRing()
-	o := start(t, ring)
-	poll(t, "what was on before is off", func() bool { return slices.Equal(ring.told(), []uint32{0}) })
-	subscribe := func(verdict string) context.CancelFunc {
-		ctx, leave := context.WithCancel(context.Background())
-		if _, err := o.Subscribe(ctx, api.EventFilter{Verdicts: []string{verdict}, Follow: true}); err != nil {
-			t.Fatal(err)
-		}
-		return leave
-	}
-	plain := subscribe("dropped")
-	allowed := subscribe("allowed")
-	again := subscribe("allowed")
-	traces := subscribe("forwarded")
-	if _, err := o.Subscribe(context.Background(), api.EventFilter{Verdicts: []string{"forwarded"}}); err != nil { // only the past
-		t.Fatal(err)
-	}
-	want := []uint32{0, abi.ObserverAllowed, abi.ObserverAllowed | abi.ObserverTraces}
-	for _, step := range []struct {
-		leave context.CancelFunc
-		flags []uint32
-		left  int
-	}{
-		{again, want, 3},
-		{allowed, append(want, abi.ObserverTraces), 2},
-		{traces, append(want, abi.ObserverTraces, 0), 1},
-		{plain, append(want, abi.ObserverTraces, 0), 0},
-	} {
-		step.leave()
-		poll(t, "the subscriber left", func() bool { return o.Counts().Subscribers == step.left })
-		if got := ring.told(); !slices.Equal(got, step.flags) {
-			t.Errorf("with %d subscribers the kernel was told %v, want %v", step.left, got, step.flags)
-		}
-	}
-}
-
-func TestSubscribeFailsWhenTheKernelCannotBeTold(t *testing.T) {
-	ring := newRing()
-	o := start(t, ring)
-	poll(t, "it runs", func() bool { return len(ring.told()) == 1 })
-	ring.mu.Lock()
-	ring.failing = errors.New("map is gone")
-	ring.mu.Unlock()
-	_, err := o.Subscribe(context.Background(), api.EventFilter{Types: []string{"trace"}, Follow: true})
-	if err == nil || !strings.Contains(err.Error(), "map is gone") {
-		t.Errorf("error %v", err)
-	}
-	if c := o.Counts(); c.Subscribers != 0 {
-		t.Errorf("counts %+v", c)
-	}
-}
-
-// TestSlowSubscriber: one that does not read loses events and learns how many, in the right place; others lose none,
-// and the reader is never held up.
+// TestSlowSubscriber: one that does not read loses events and learns how many, in the right place; the writer is never held
+// up.
 func TestSlowSubscriber(t *testing.T) {
-	h := newHub(newRing(), time.Now, func(err error) { t.Error(err) })
+	const size = 128
+	o := New(Options{Ring: newRing(), Names: testNames{}, Log: logrus.New(), Size: size, clock: testClock})
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
-	slow, err := h.subscribe(ctx, api.EventFilter{Follow: true})
+	slow, err := o.Subscribe(ctx, api.EventFilter{Types: []string{api.EventDrop, api.EventLearn}, Follow: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const sent = 3 * queueSize
-	for i := range sent {
-		h.publish(api.Event{Type: api.EventDrop, Verdict: api.VerdictDropped, Length: uint32(i)})
+	const sent = 10 * (queueSize + size)
+	for i := range uint32(sent) {
+		o.Publish(with(func(e *abi.Event) {
+			e.Length = i
+			if i%4 == 0 {
+				e.Type = abi.EventLearn
+			}
+		}))
 	}
-	var seen, lost, last uint64
+	var seen, lost, learnt uint64
 	for seen+lost < sent {
 		e := next(t, slow)
-		if e.Type == api.EventLost {
+		switch {
+		case e.Type == api.EventLost:
 			if e.Lost.Where != api.LostSubscriber {
 				t.Errorf("lost %+v", e.Lost)
 			}
 			lost += e.Lost.Count
+			learnt += e.Lost.Learn
 			continue
-		}
-		if uint64(e.Length) != seen+lost {
+		case uint64(e.Length) != seen+lost:
 			t.Fatalf("event %d came after %d seen and %d lost", e.Length, seen, lost)
+		case e.Type == api.EventLearn:
+			learnt++
 		}
-		seen, last = seen+1, uint64(e.Length)
+		seen++
 	}
-	if lost == 0 || seen < queueSize {
-		t.Errorf("%d seen, %d lost, last %d", seen, lost, last)
+	if lost == 0 || seen < queueSize || learnt != sent/4 {
+		t.Errorf("%d seen, %d lost, %d of those that learn, want %d", seen, lost, learnt, sent/4)
 	}
-	h.publish(api.Event{Type: api.EventDrop, Verdict: api.VerdictDropped, Length: sent})
+	o.Publish(with(func(e *abi.Event) { e.Length = sent }))
 	if e := next(t, slow); e.Length != sent {
 		t.Errorf("after the loss came %+v", e)
 	}
 }
 
+// TestKernelLoss: what the programs did not write is told by container, and once.
 func TestKernelLoss(t *testing.T) {
 	ring := newRing()
 	o := New(Options{Ring: ring, Names: testNames{}, Log: logrus.New(), clock: testClock})
@@ -276,17 +226,37 @@ func TestKernelLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ before, now, after, total uint64 }{{5, 5, 5, 0}, {5, 17, 17, 12}, {17, 3, 3, 12}, {3, 4, 4, 13}} {
+	var before Losses
+	for _, c := range []struct {
+		now  Losses
+		want []api.Lost
+		from []string // containers
+	}{
+		{Losses{3: {Events: 5, Learn: 1}}, []api.Lost{{Where: api.LostKernel, Count: 5, Learn: 1}}, []string{"web"}},
+		{Losses{3: {Events: 5, Learn: 1}}, nil, nil},
+		{Losses{3: {Events: 6, Learn: 2}, NoSlot: {}}, []api.Lost{{Where: api.LostKernel, Count: 1, Learn: 1}}, []string{"web"}},
+		{Losses{3: {Events: 2}, NoSlot: {Events: 7}}, []api.Lost{{Where: api.LostKernel, Count: 2}, {Where: api.LostKernel, Count: 7}}, []string{"web", ""}}, // new maps
+		{Losses{3: {Events: 2}, 4: {Events: 1}, 900: {}, NoSlot: {Events: 7}}, []api.Lost{{Where: api.LostKernel, Count: 1}}, []string{"db"}},
+	} {
 		ring.lost = c.now
-		if after, err := o.noteLoss(Losses{abi.EventLearn: c.before - c.before/2, abi.EventDrop: c.before / 2}); after.sum() != c.after || err != nil {
-			t.Errorf("from %d to %d: %d, %v", c.before, c.now, after, err)
+		if before, err = o.noteLoss(before); err != nil {
+			t.Fatal(err)
 		}
-		if got := o.Counts().Lost; got != c.total {
-			t.Errorf("from %d to %d: %d lost, want %d", c.before, c.now, got, c.total)
+		got := map[api.Lost]string{}
+		for range c.want {
+			e := next(t, ch)
+			got[*e.Lost] = e.Endpoint.Container
+		}
+		want := map[api.Lost]string{}
+		for i, l := range c.want {
+			want[l] = c.from[i]
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("with %v: %v, want %v", c.now, got, want)
 		}
 	}
-	if e := next(t, ch); e.Lost == nil || *e.Lost != (api.Lost{Where: api.LostKernel, Count: 12, Learn: 6}) {
-		t.Errorf("got %+v", e)
+	if got := o.Counts().Lost; got != 16 {
+		t.Errorf("%d were lost in all", got)
 	}
 }
 

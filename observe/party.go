@@ -16,7 +16,9 @@ type Party struct {
 	Labels      map[string]string // of the identity
 	// DockerLabels are all labels that Docker has for the container, also those that identities leave out.
 	DockerLabels map[string]string
-	Entity       string // api.EntityHost or api.EntityWorld where there is no container
+	// Domains are the names by which the network's other containers ask Docker's DNS for it.
+	Domains []string
+	Entity  string // api.EntityHost or api.EntityWorld where there is no container
 }
 
 // nobody is the party of an address that nothing is known of.

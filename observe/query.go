@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/internal/abi"
 )
 
 // Query selects flows, by the rules of Hubble's GetFlows: Since beats a number for where to begin. Without Since, Last
@@ -54,11 +55,19 @@ func (o *Observer) Walk(ctx context.Context, q Query, each func(*Flow) error) er
 	if q.First > 0 && q.Follow {
 		return ErrFirstFollow
 	}
-	w := &walk{Query: q, flows: o.flows, archive: o.archive, now: o.now, each: each, left: math.MaxUint64}
+	w := o.walk(q)
+	w.each = each
+	return w.run(ctx)
+}
+
+// walk begins a query: what comes from now on belongs to what it follows.
+func (o *Observer) walk(q Query) *walk {
+	w := &walk{Query: q, flows: o.flows, archive: o.archive, now: o.now, left: math.MaxUint64}
 	if n := max(q.First, q.Last); n > 0 && !q.Follow {
 		w.left = n
 	}
-	return w.run(ctx)
+	w.end, w.learnt = w.flows.end()
+	return w
 }
 
 // walk is a query under way.
@@ -71,13 +80,14 @@ type walk struct {
 	left    uint64 // flows that may still come
 	next    uint64 // the number to go on with
 	end     uint64 // where the past ends
+	learnt  uint64 // flows of abi.EventLearn before end; once one was read, up to that one
+	reading bool   // one was read
 }
 
 // errEnough ends a walk that has given all that was asked for.
 var errEnough = errors.New("enough")
 
 func (w *walk) run(ctx context.Context) error {
-	_, w.end = w.flows.Bounds()
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
@@ -160,9 +170,8 @@ func (w *walk) old(ctx context.Context) error {
 			return err
 		}
 	}
-	if oldest, _ := w.flows.Bounds(); w.next < oldest {
-		w.next = oldest // forgotten, not lost
-	}
+	oldest, _ := w.flows.Bounds()
+	w.next = max(w.next, min(oldest, w.end)) // forgotten, not lost
 	return nil
 }
 
@@ -175,7 +184,7 @@ func (w *walk) past(ctx context.Context) error {
 			return err
 		}
 		w.next = f.Seq + 1
-		if err := w.tellLost(lost); err != nil {
+		if err := w.tellLost(f, lost); err != nil {
 			return err
 		}
 		if f.Seq >= w.end && !w.Follow {
@@ -199,7 +208,7 @@ func (w *walk) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.tellLost(lost); err != nil {
+		if err := w.tellLost(f, lost); err != nil {
 			return err
 		}
 		if !f.IsLost() && !w.Until.IsZero() && f.Time.After(w.Until) {
@@ -213,23 +222,19 @@ func (w *walk) follow(ctx context.Context) error {
 
 // wait returns the next flow; errEnough when the query's end comes before it does.
 func (w *walk) wait(ctx context.Context, reader *Reader) (*Flow, uint64, error) {
+	if w.Until.IsZero() {
+		return reader.Next(ctx)
+	}
 	for {
-		until := ctx
-		cancel := func() {}
-		if !w.Until.IsZero() {
-			left := w.Until.Sub(w.now())
-			if left < 0 {
-				return nil, 0, errEnough
-			}
-			until, cancel = context.WithTimeout(ctx, min(left, time.Second)+time.Millisecond) // the clock may be set meanwhile
+		left := w.Until.Sub(w.now())
+		if left < 0 {
+			return nil, 0, errEnough
 		}
-		f, lost, err := reader.Next(until)
+		turn, cancel := context.WithTimeout(ctx, min(left, time.Second)+time.Millisecond) // the clock may be set meanwhile
+		f, lost, err := reader.Next(turn)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return f, lost, err
-		}
-		if err := w.tellLost(lost); err != nil {
-			return nil, 0, err
 		}
 	}
 }
@@ -254,11 +259,21 @@ func (w *walk) give(f *Flow) error {
 	return nil
 }
 
-func (w *walk) tellLost(n uint64) error {
+// tellLost tells of flows that were overwritten before one that was read.
+func (w *walk) tellLost(f *Flow, n uint64) error {
+	learnt, known := w.learnt, w.reading || f.Seq-n >= w.end
+	w.learnt, w.reading = f.learnt, true
 	if n == 0 {
 		return nil
 	}
-	return w.each(lostFlow(w.now(), &api.Lost{Where: api.LostSubscriber, Count: n}, nil))
+	lost := &api.Lost{Where: api.LostSubscriber, Count: n}
+	if known {
+		lost.Learn = f.learnt - learnt
+		if f.Kernel.Type == abi.EventLearn {
+			lost.Learn--
+		}
+	}
+	return w.each(lostFlow(w.now(), lost, nil))
 }
 
 // lostFlow tells that flows were lost, those of a container if it is known.

@@ -31,7 +31,7 @@ Bodies have at most 64 KiB, those with policies 16 MiB, and no fields but those 
 |---|---|
 %s
 A stream is one ` + "`Line`" + ` of JSON after the other: ` + "`{\"item\": …}`" + `, in the end ` + "`{\"end\": true}`" + ` or ` + "`{\"error\": …}`" + `, and empty lines
-as a sign of life.
+as a sign of life. ` + "`GET /metrics`" + ` answers Prometheus ([metrics.md](../metrics.md)).
 
 | request | body or query | answer | |
 |---|---|---|---|

@@ -26,19 +26,41 @@ type Options struct {
 	Log logrus.FieldLogger // accesses at debug, defects at error level; nil: none
 	// Heartbeat is the time after which a silent stream sends an empty line; 0: 15 s.
 	Heartbeat time.Duration
+	// Metrics serves GET /metrics; nil: there are none.
+	Metrics  http.Handler
+	Recorder Recorder // nil: nobody counts
 }
+
+// Recorder counts requests. Its methods are called by several goroutines.
+type Recorder interface {
+	// Served tells the method and path of a request as docs/reference/api.md has them, "other" for what has no handler,
+	// the HTTP status and how long the answer took. Streams last as long as their reader wants.
+	Served(route string, stream bool, status int, took time.Duration)
+}
+
+type unrecorded struct{}
+
+func (unrecorded) Served(string, bool, int, time.Duration) {}
 
 // Server serves the daemon's API. It is an http.Handler.
 type Server struct {
 	backend   Backend
 	log       logrus.FieldLogger
 	heartbeat time.Duration
+	recorder  Recorder
 	mux       *http.ServeMux
+	streams   map[string]bool // by pattern
 }
 
 // New returns the handler of all paths.
 func New(b Backend, o Options) *Server {
-	s := &Server{backend: b, log: o.Log, heartbeat: o.Heartbeat, mux: http.NewServeMux()}
+	s := &Server{
+		backend: b, log: o.Log, heartbeat: o.Heartbeat, recorder: o.Recorder,
+		mux: http.NewServeMux(), streams: map[string]bool{},
+	}
+	if s.recorder == nil {
+		s.recorder = unrecorded{}
+	}
 	if s.log == nil {
 		quiet := logrus.New()
 		quiet.SetLevel(logrus.PanicLevel)
@@ -52,7 +74,13 @@ func New(b Backend, o Options) *Server {
 		if serve == nil {
 			serve = s.answer(r.answer)
 		}
+		s.streams[r.pattern] = r.stream != nil
 		s.mux.HandleFunc(r.pattern, serve)
+	}
+	if o.Metrics != nil {
+		const scrape = "GET /metrics"
+		s.streams[scrape] = false
+		s.mux.Handle(scrape, o.Metrics)
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, api.Errorf(api.CodeNotFound, "%s %s: the daemon has no such path; is the client of another version?", r.Method, r.URL.Path))
@@ -81,11 +109,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			s.refuse(rec, api.Errorf(api.CodeInternal, "serve %s: the daemon has a defect; its log has the details", r.URL.Path))
 		}
+		took := time.Since(started)
+		s.record(r, rec.status, took)
 		s.log.WithFields(logrus.Fields{
-			"method": r.Method, "path": r.URL.Path, "status": rec.status, "took": time.Since(started).Round(time.Microsecond),
+			"method": r.Method, "path": r.URL.Path, "status": rec.status, "took": took.Round(time.Microsecond),
 		}).Debug("api request")
 	}()
 	s.mux.ServeHTTP(rec, r)
+}
+
+// record counts a request under the pattern that the mux found for it.
+func (s *Server) record(r *http.Request, status int, took time.Duration) {
+	route := r.Pattern
+	stream, known := s.streams[route]
+	if !known {
+		route = "other"
+	}
+	s.recorder.Served(route, stream, status, took)
 }
 
 // handler returns the document of an answer.

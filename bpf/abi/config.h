@@ -37,4 +37,6 @@ volatile const __u32 PUBLISH_BASE;       /* likewise, of published ports */
 volatile const __u8 ENFORCEMENT;            /* enum enforcement */
 volatile const __u8 FEATURE_RATE_EGRESS;    /* the map rates limits what the container sends */
 volatile const __u8 FEATURE_RATE_INGRESS;   /* likewise, what it is sent */
+volatile const __u8 LEVEL;                  /* enum level: what is told of the container's packets */
+volatile const __u32 CAPTURE;               /* bytes of every packet that go to the ring captures, 0: no record */
 volatile const __u8 FINGERPRINT[16];       /* of the datapath.Program, read back by a restarted daemon; no program reads it */

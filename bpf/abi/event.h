@@ -26,27 +26,60 @@ enum observer_flags {
 	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
 };
 
-/* Events that one CPU may write in a second, and at once. */
+/* Events that a container may write in a second of each class, and what the daemon reads in a second of all of them: while
+ * containers want more, each gets the same share of it. */
 enum event_rate {
-	EVENT_RATE = 1000, /* drops; verdicts; audit */
-	EVENT_TRACES_RATE = 10000, /* traces; what is learnt */
+	EVENT_RATE_DENIALS = 1000,
+	EVENT_RATE_FLOWS = 10000,
+	EVENT_RATE_PACKETS = 10000,
+	EVENT_RATE_LEARN = 10000,
+	EVENT_RATE_ALL = 50000,
 };
 
 /* Why a trace is told. */
 enum event_cause {
 	CAUSE_NEW = 1 << 0,    /* the first packet of its flow */
-	CAUSE_STATE = 1 << 1,  /* the flow's state changed: answered, half closed, reset */
+	CAUSE_STATE = 1 << 1,  /* the flow changed: answered, half closed, judged by a new policy */
 	CAUSE_TIME = 1 << 2,   /* the flow goes on, and was not told of for some seconds */
 	CAUSE_CLOSED = 1 << 3, /* the flow is over: its totals are final */
 	CAUSE_PACKET = 1 << 4, /* every packet of the container is told */
 };
 
-/* What is told of a container's packets; each level tells what those before it do. */
+/* What is told of a container's packets; each level tells what those before it do. EVENT_LEARN is told at any. */
 enum level {
 	LEVEL_NONE = 0,
 	LEVEL_DROPS = 1,   /* what was dropped, and what audits would have denied */
 	LEVEL_FLOWS = 2,   /* flows: opened, changed, every few seconds, closed */
 	LEVEL_PACKETS = 3, /* every packet */
+};
+
+/* What shares a budget (map event_budget): of one container, events of a class are never lost for those of another. */
+enum event_class {
+	EVENTS_DENIALS = 0,  /* EVENT_DROP, EVENT_AUDIT */
+	EVENTS_FLOWS = 1,    /* EVENT_TRACE */
+	EVENTS_PACKETS = 2,  /* EVENT_TRACE of CAUSE_PACKET alone */
+	EVENTS_LEARN = 3,    /* EVENT_LEARN */
+	EVENTS_CAPTURES = 4, /* records of the ring captures, which have no limit but its size */
+	EVENTS_CLASSES = 5,
+};
+
+/* What a container's programs wrote of one class. It is one clock: every event moves it on by the time that the event
+ * takes at the class's rate, so that several processors need but one atomic addition. A clock that is behind is set to now. */
+struct event_budget {
+	__u64 used;    /* CLOCK_MONOTONIC_COARSE ns until which what was written uses the rate up */
+	__u64 written; /* events since the map was made */
+	__u64 lost;    /* events that were not written since: the budget was used up, or the ring was full */
+};
+
+/* How much of a class every container may write. */
+struct event_limit {
+	__u64 cost;  /* ns that an event takes; 0: no limit */
+	__u64 burst; /* ns: how far the clock may be ahead */
+};
+
+/* What holds for the events of all programs. */
+struct settings {
+	__u32 flow_interval; /* as flow.last: a flow that goes on is told of so often */
 };
 
 struct event {
@@ -75,6 +108,19 @@ struct event {
 	__be16 frontend;  /* POLICY_PUBLISH: the host's port */
 	__u8 side;        /* enum policy_side of the last policy that was asked, whose rule it is */
 	__u8 cause;       /* enum event_cause */
-	__u8 judged;      /* enum judged: what the policy of this program says of this very packet */
+	__u8 judged;      /* enum judged: what the policy of this program says of this very packet; what is told apart,
+			   * as EVENT_AUDIT is, is not said again */
 	__u8 pad[3];
+};
+
+enum capture_size {
+	CAPTURE_MAX = 9216, /* bytes of a packet that are captured at most */
+};
+
+/* A record of the ring captures: what became of a packet, and the bytes of its frame from the Ethernet header on. What a
+ * container sends is as it sent it; what it is sent is as it gets it, or as it was when it was dropped. */
+struct capture {
+	struct event event; /* EVENT_TRACE or EVENT_DROP */
+	__u32 length;       /* of the frame */
+	__u32 captured;     /* bytes of it that follow */
 };

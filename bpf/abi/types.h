@@ -25,6 +25,7 @@ enum origin {
 	ORIGIN_STACK = 0,
 	ORIGIN_CONTAINER = 1,
 	ORIGIN_UPLINK = 2,
+	ORIGIN_NEWS_SHIFT = 16, /* above: enum event_cause of what the program before saw and did not tell */
 };
 
 /* In skb->cb[0] beside the origin: a test run of a loaded program, which judges the packet and does nothing else. The packet
@@ -116,10 +117,18 @@ struct route {
 	__u16 flags;     /* enum uplink_flags */
 };
 
+/* Packets and bytes. */
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
 /* A connection. The tuple holds the initiator's own source and the real (translated) destination.
  * A judgement is (revision, peer): the policy revision of the judging container and the peer identity
  * that it judged; it is repeated when either differs from what the program would use now. A revision may
- * have bits of enum revision_bits. */
+ * have bits of enum revision_bits.
+ * What every packet reads, what the initiator's packets write and what the others do lie in three cache lines: the kernel
+ * puts 88 bytes before the value, and its size makes 256 of them. */
 struct flow {
 	__u32 last;             /* CLOCK_MONOTONIC_COARSE >> 30 of the last packet */
 	__u32 flags;            /* enum flow_flags */
@@ -127,23 +136,23 @@ struct flow {
 	__u32 egress_peer;
 	__u32 ingress_revision; /* of the responder's ingress policy */
 	__u32 ingress_peer;
+	__u32 tick;             /* FLOW_TICK of the moment when last was read: a clock that costs nothing to read */
+	__u32 told;             /* as last, of the last event about the flow */
+	__u64 opened;           /* CLOCK_MONOTONIC ns of the first packet */
+	struct counter sent;    /* by the initiator, frames with their headers; of GSO, segments are packets */
+	struct route route;     /* of a container's packets to the world */
+	__u8 pad[16];
+	struct counter received; /* by the initiator */
 	struct ip dnat_addr;
 	struct ip snat_addr;
 	__be16 dnat_port;
 	__be16 snat_port;
 	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
-	__u32 tick;               /* FLOW_TICK of the moment when last was read: a clock that costs nothing to read */
-	struct route route;       /* of a container's packets to the world */
+	__u64 spare;
 };
 
 /* Flow.last of now, and the timeouts, count in units of 2^30 ns (1.07 s). */
 #define FLOW_SECONDS(s) ((__u32)((s) * 1000000000ULL >> 30))
-
-/* Packets and bytes. */
-struct counter {
-	__u64 packets;
-	__u64 bytes;
-};
 
 /* A token bucket of one CPU. */
 struct budget {

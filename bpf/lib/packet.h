@@ -32,7 +32,7 @@ struct packet {
 	__u8 direction;      /* enum direction of the program */
 	__u8 reply;          /* 1: a reply of a known flow */
 	__u8 origin;         /* enum origin */
-	__u8 news;           /* 1: its flow is new or changed, which is worth a trace */
+	__u8 news;           /* enum event_cause: why it is worth telling, 0: it is not */
 	__u8 refused;        /* 1: an ICMP error took the packet's place, and the drop was counted */
 	__u8 stage;          /* enum stage */
 	__u8 judged;         /* enum judged */
@@ -49,6 +49,9 @@ struct packet {
 	__be16 frontend;     /* a flow by a published port: the host's port that the client named */
 	__u8 side;           /* enum policy_side of the policy that was asked last, 0: none */
 	__u8 denied;         /* the drop reason that this policy gave and that is not enforced, 0: none */
+	__u16 capture;       /* bytes of it to capture, 0: none; known to the shared programs, as level is */
+	__u8 level;          /* enum level of the container */
+	__u8 pad;
 };
 
 enum peer_kind {

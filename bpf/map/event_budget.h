@@ -3,11 +3,12 @@
 #include "../abi/event.h"
 #include "../lib/compiler.h"
 
-/* Key: enum event_type. Value: how many of these events this CPU may still write, so that a flood cannot fill the ring and burn its reader.
- * Writer and reader: every program that writes events. */
+/* Key: (slot + 1) * EVENTS_CLASSES + enum event_class; the first EVENTS_CLASSES are for what is of no container. Value: what
+ * was written and lost of these events, so that no container's flood costs another one's events.
+ * Writer: every program that writes events, on all processors. Reader: the same, observe and datapath/maps. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, EVENT_TYPES);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, (SLOTS_MAX + 1) * EVENTS_CLASSES);
 	__type(key, __u32);
-	__type(value, struct budget);
+	__type(value, struct event_budget);
 } event_budget SEC(".maps");

@@ -8,6 +8,7 @@ struct hand {
 	struct packet packet;
 	struct translation translation;
 	struct container container; /* valid in the shared programs */
+	struct packet seen;         /* the packet before its flow's translation, which the far end sees */
 	int reason;                 /* why the packet goes no further in a container's program */
 };
 

@@ -5,67 +5,21 @@
 #include "../abi/drop.h"
 #include "../abi/event.h"
 #include "../abi/policy.h"
-#include "../map/event_budget.h"
-#include "../map/events.h"
-#include "../map/observers.h"
-#include "metrics.h"
 #include "../lib/packet.h"
+#include "../map/events.h"
+#include "budget.h"
+#include "metrics.h"
 
-#define SECOND 1000000000ULL
-
-/* Takes an event of this type out of this CPU's budget, which it returns; NULL: none is left. */
-STEP struct budget *event_allowed(__u32 type)
+/* What the packet itself is. */
+STEP void event_packet(struct event *e, const struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 rate = type == EVENT_TRACE || type == EVENT_LEARN ? EVENT_TRACES_RATE : EVENT_RATE;
-	__u64 now = bpf_ktime_get_coarse_ns(), elapsed;
-	struct budget *b = bpf_map_lookup_elem(&event_budget, &type);
-
-	if (!b)
-		return NULL;
-	elapsed = now - b->refilled;
-	if (elapsed >= SECOND) {
-		b->left = rate;
-		b->refilled = now;
-	} else if (elapsed >= SECOND / 100) {
-		__u32 left = b->left + elapsed * rate / SECOND;
-
-		b->left = left < rate ? left : rate;
-		b->refilled = now;
-	}
-	if (!b->left) {
-		b->lost++;
-		return NULL;
-	}
-	b->left--;
-	return b;
-}
-
-/* Writes an event about the packet in hand, within the budget. Always 0. */
-RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
-{
-	struct budget *b;
-	struct event *e;
-
-	if (!p)
-		return 0;
-	b = event_allowed(type);
-	if (!b)
-		return 0;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		b->lost++; /* its reader is too slow */
-		return 0;
-	}
-	e->time = bpf_ktime_get_ns();
 	e->src = p->src;
 	e->dst = p->dst;
 	e->sport = p->sport;
 	e->dport = p->dport;
 	e->proto = p->proto;
-	e->type = type;
 	e->point = p->direction + 1;
 	e->tcp_flags = p->tcp_flags;
-	e->reason = reason;
 	e->rule = p->rule;
 	e->slot = p->slot;
 	e->revision = p->revision;
@@ -79,63 +33,88 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, __u32 type, __u32 reason)
 	e->frontend = p->frontend;
 	e->side = p->side;
 	e->judged = p->judged;
-	e->cause = 0;
+}
+
+/* What is known of its flow; f may be NULL. */
+STEP void event_flow(struct event *e, const struct flow *f)
+{
 	e->opened = 0;
 	e->sent = e->received = (struct counter){};
 	e->dnat_addr = e->snat_addr = (struct ip){};
 	e->dnat_port = e->snat_port = 0;
-	__builtin_memset(e->pad, 0, sizeof(e->pad));
-	bpf_ringbuf_submit(e, 0); /* wakes the reader only if it sleeps */
-	return 0;
-}
-
-/* enum observer_flags of who listens now. */
-STEP __u32 observed(void)
-{
-	__u32 zero = 0, *flags = bpf_map_lookup_elem(&observers, &zero);
-
-	return flags ? *flags : 0;
-}
-
-/* Tells of a packet that says something new about its flow, if somebody listens. */
-STEP void trace(struct __sk_buff *skb, struct packet *p)
-{
-	if (unlikely(p->news) && observed() & OBSERVER_TRACES)
-		tell(skb, p, EVENT_TRACE, DROP_NONE);
-}
-
-/* Tells what a policy said of the packet: always when it denied, and to who learns, else if somebody listens. */
-STEP void tell_judgement(struct __sk_buff *skb, struct packet *p, __u32 reason)
-{
-	if (p->judgement & REVISION_AUDITED)
-		tell(skb, p, EVENT_AUDIT, p->denied);
-	else if (p->judged == JUDGED_DENIED || (p->judged && observed() & OBSERVER_ALLOWED))
-		tell(skb, p, EVENT_VERDICT, reason);
-	if (p->judgement & REVISION_LEARNED)
-		tell(skb, p, EVENT_LEARN, p->denied);
-}
-
-/* A packet that passes: counts it, and traces it. */
-STEP void pass(struct __sk_buff *skb, struct packet *p)
-{
-	if (unlikely(p->refused))
+	if (!f)
 		return;
-	count_forwarded(p->slot, p->direction, skb->len);
-	trace(skb, p);
+	e->opened = f->opened;
+	e->sent = f->sent;
+	e->received = f->received;
+	if (f->flags & FLOW_DNAT) {
+		e->dnat_addr = f->dnat_addr;
+		e->dnat_port = f->dnat_port;
+	}
+	if (f->flags & FLOW_SNAT) {
+		e->snat_addr = f->snat_addr;
+		e->snat_port = f->snat_port;
+	}
 }
 
-/* The end of a packet: counts, tells unless it is noise that every container makes, and drops it. */
-RARE int drop(struct __sk_buff *skb, struct packet *p, __u32 reason)
+STEP void event_fill(struct event *e, const struct __sk_buff *skb, const struct packet *p, const struct flow *f)
 {
-	__u32 direction;
+	e->time = bpf_ktime_get_ns();
+	event_packet(e, skb, p);
+	event_flow(e, f);
+	__builtin_memset(e->pad, 0, sizeof(e->pad));
+}
 
-	if (!p || reason >= DROP_REASON_MAX)
-		return TC_ACT_SHOT;
-	direction = p->direction;
-	if (direction >= DIRECTIONS)
-		direction = DIRECTION_UPLINK;
-	count(direction, reason, skb->len);
-	if (reason != DROP_MULTICAST)
-		tell(skb, p, EVENT_DROP, reason);
-	return TC_ACT_SHOT;
+/* How much of a ring is full, in quarters. */
+STEP __u64 ring_quarters(void *ring)
+{
+	__u64 size = bpf_ringbuf_query(ring, BPF_RB_RING_SIZE);
+
+	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) * 4 / size;
+}
+
+/* How to submit a record: its reader comes by often, and is woken only if the ring fills faster. */
+STEP __u64 ring_flags(__u64 quarters)
+{
+	return quarters ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+STEP __u32 event_class(const struct packet *p, __u32 type)
+{
+	if (type == EVENT_TRACE)
+		return p->news == CAUSE_PACKET ? EVENTS_PACKETS : EVENTS_FLOWS;
+	return type == EVENT_LEARN ? EVENTS_LEARN : EVENTS_DENIALS;
+}
+
+/* Writes an event about the packet in hand, whose flow f may be NULL, within the budget of its container. Always 0. */
+RARE int tell(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 type, __u32 reason)
+{
+	struct event_budget *b;
+	struct event *e;
+	__u64 quarters;
+	__u32 class;
+
+	if (!p)
+		return 0;
+	class = event_class(p, type);
+	b = budget_of(p, class);
+	if (!b)
+		return 0;
+	quarters = ring_quarters(&events);
+	if (!budget_take(b, class, quarters >= 2)) {
+		budget_lose(b);
+		return 0;
+	}
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		budget_lose(b); /* its reader is too slow */
+		return 0;
+	}
+	event_fill(e, skb, p, f);
+	e->type = type;
+	e->reason = reason;
+	e->cause = type == EVENT_TRACE ? p->news : 0;
+	__sync_fetch_and_add(&b->written, 1);
+	bpf_ringbuf_submit(e, ring_flags(quarters));
+	return 0;
 }

@@ -5,10 +5,12 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 #include "../abi/drop.h"
+#include "../abi/event.h"
 #include "../lib/bytes.h"
 #include "../map/flows_any.h"
 #include "../map/flows_tcp.h"
 #include "../lib/packet.h"
+#include "../map/settings.h"
 
 #define FLOW_SHORT FLOW_SECONDS(10)
 
@@ -80,12 +82,56 @@ STEP __u32 flow_tcp_flags(const struct packet *p, __u32 flags)
 	return flags;
 }
 
+/* How many packets it becomes on the wire; without a branch: gso_segs is 0 of one that is not to be cut. */
+STEP __u64 segments(const struct __sk_buff *skb)
+{
+	__u64 n = skb->gso_segs;
+
+	return n + ((n - 1) >> 63);
+}
+
+/* Counts a packet of a flow so many times, 0 or 1. Nothing waits for the additions, and the other direction's counter is in
+ * another cache line. */
+STEP void flow_count(const struct __sk_buff *skb, struct flow *f, __u32 reply, __u64 times)
+{
+	struct counter *c = (void *)&f->sent + (reply & 1) * (offsetof(struct flow, received) - offsetof(struct flow, sent));
+
+	__sync_fetch_and_add(&c->packets, segments(skb) * times);
+	__sync_fetch_and_add(&c->bytes, skb->len * times);
+}
+
+/* How long nothing is told of a flow that goes on, as flow.last. */
+STEP __u32 flow_interval(void)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+
+	return s ? s->flow_interval : 0;
+}
+
+/* Why a packet is worth telling that brings a flow from the flags before to those after: enum event_cause. That a handshake
+ * is complete is not: its first two packets were told. */
+STEP __u32 flow_causes(struct flow *f, __u32 before, __u32 after, __u32 now)
+{
+	__u32 told = f->told, changed = after & ~before;
+
+	if (flow_closed(before))
+		return 0;
+	if (changed & (FLOW_REPLIED | FLOW_FIN_INITIATOR | FLOW_FIN_RESPONDER | FLOW_RESET)) {
+		f->told = now;
+		return flow_closed(after) ? CAUSE_CLOSED : CAUSE_STATE;
+	}
+	if (now - told < flow_interval() || __sync_val_compare_and_swap(&f->told, told, now) != told)
+		return 0;
+	return CAUSE_TIME;
+}
+
 /* Takes the packet into a flow that was found: sets p->reply and p->news, and keeps time and state. side is flow_tuple's
  * answer. 0: the flow is expired, or over and the packet opens another. The entry is written only when it changes: it
  * is shared by two processors. */
 RARE int flow_continue(struct flow *f, struct packet *p, __u32 side)
 {
-	__u32 now = flow_now(), flags, news;
+	__u32 now = flow_now(), flags, after;
 
 	if (!f || !p)
 		return 0;
@@ -95,19 +141,21 @@ RARE int flow_continue(struct flow *f, struct packet *p, __u32 side)
 		return 0;
 	if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && flow_closed(flags))
 		return 0;
-	news = flags;
+	after = flags;
 	if (p->reply)
-		news |= FLOW_REPLIED;
+		after |= FLOW_REPLIED;
 	if (p->proto == IPPROTO_TCP)
-		news = flow_tcp_flags(p, news);
+		after = flow_tcp_flags(p, after);
 	if (f->tick != FLOW_TICK)
 		f->tick = FLOW_TICK;
-	if (news == flags && now == f->last)
+	if (after == flags && now == f->last)
 		return 1;
-	if (news != flags)
-		__sync_fetch_and_or(&f->flags, news & ~flags);
+	if (after != flags) {
+		flags = __sync_fetch_and_or(&f->flags, after & ~flags); /* one of two processors sees that it was first */
+		after |= flags;
+	}
 	f->last = now;
-	p->news = 1;
+	p->news |= flow_causes(f, flags, after, now);
 	return 1;
 }
 
@@ -147,8 +195,9 @@ STEP int refuse_untracked(const struct packet *p)
 	return 0;
 }
 
-/* Enters a flow that the packet's source opens, judged by this program. t may be NULL. 0 or the drop reason. */
-RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, __u32 side)
+/* Enters a flow that the packet's source opens, judged by this program. t may be NULL. What comes in by an uplink is counted
+ * by the container's program. 0 or the drop reason. */
+RARE int flow_enter(struct __sk_buff *skb, struct tuple *key, struct packet *p, struct translation *t, __u32 side)
 {
 	struct flow f = {};
 	struct tuple k; /* keys must lie on the stack before Linux 6.2 */
@@ -157,8 +206,13 @@ RARE int flow_enter(struct tuple *key, struct packet *p, struct translation *t, 
 	if (!key || !p)
 		return DROP_FLOW_TABLE;
 	k = *key;
-	p->news = 1;
-	f.last = flow_now();
+	p->news |= CAUSE_NEW;
+	f.last = f.told = flow_now();
+	f.opened = bpf_ktime_get_ns();
+	if (p->direction != DIRECTION_UPLINK) {
+		f.sent.packets = segments(skb);
+		f.sent.bytes = skb->len;
+	}
 	f.tick = FLOW_TICK;
 	f.flags = side & FLOW_INITIATOR_LO;
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN)) /* begun before it was seen: a restart must not cut */

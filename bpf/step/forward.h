@@ -33,19 +33,24 @@ STEP __u32 receivers_judgement(const struct packet *p, const struct flow *f)
 	return f->ingress_peer == IDENTITY ? f->ingress_revision : 0;
 }
 
-/* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. */
+/* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. One that is
+ * news to this container's level says so in cb[0] and is told here, with cb[3] 0. */
 STEP int allowed_before(struct __sk_buff *skb)
 {
-	return skb->cb[0] != ORIGIN_STACK && skb->cb[3] == JUDGEMENT;
+	return !FEATURE_RATE_INGRESS && LEVEL < LEVEL_PACKETS && !CAPTURE && skb->cb[0] != ORIGIN_STACK &&
+	       skb->cb[3] == JUDGEMENT;
 }
 
-/* To a container of this host: its own ingress judges. Answers only if that is missing. */
+/* To a container of this host: its own ingress judges, and tells what this container's level does not. Answers only if it
+ * is missing. */
 STEP int to_container(struct __sk_buff *skb, struct packet *p, struct flow *f)
 {
-	skb->cb[0] = ORIGIN_CONTAINER;
+	int told = LEVEL >= LEVEL_FLOWS || !p->news;
+
+	skb->cb[0] = ORIGIN_CONTAINER | (told ? 0 : p->news << ORIGIN_NEWS_SHIFT);
 	skb->cb[1] = IDENTITY;
 	skb->cb[2] = NETWORK;
-	skb->cb[3] = receivers_judgement(p, f);
+	skb->cb[3] = told ? receivers_judgement(p, f) : 0;
 	bpf_tail_call(skb, &ingress_slots, p->peer_slot);
 	return DROP_NO_SLOT;
 }

@@ -4,6 +4,7 @@
 #include "../abi/config.h"
 #include "../lib/bytes.h"
 #include "../map/shared_slots.h"
+#include "capture.h"
 #include "hand.h"
 
 /* The hand of a container's program: emptied for a packet that is new to it, as it is for one that a shared program of
@@ -20,6 +21,8 @@ STEP struct hand *hand_take(struct __sk_buff *skb, __u8 direction)
 		__builtin_memset(p, 0, sizeof(*p));
 		h->translation.flags = 0;
 		p->direction = direction;
+		if (CAPTURE && direction == DIRECTION_EGRESS)
+			capture_keep(skb, CAPTURE);
 	} else {
 		skb->cb[4] = 0;
 	}
@@ -35,6 +38,10 @@ RARE int hand_fill(struct hand *h)
 
 	if (!h)
 		return 0;
+	h->packet.level = LEVEL;
+	h->packet.capture = CAPTURE;
+	if (LEVEL >= LEVEL_PACKETS)
+		h->packet.news |= CAUSE_PACKET;
 	c = &h->container;
 	c->mac = CONTAINER_MAC;
 	c->host_mac = HOST_MAC;

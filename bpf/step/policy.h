@@ -6,6 +6,7 @@
 #include <linux/in6.h>
 #include "../abi/config.h"
 #include "../abi/drop.h"
+#include "../abi/event.h"
 #include "../abi/policy.h"
 #include "../lib/bytes.h"
 #include "../lib/packet.h"
@@ -155,7 +156,6 @@ RARE int judge(struct packet *p, __u32 side)
 	if (!p)
 		return DROP_POLICY_DENIED;
 	reason = FEATURE_POLICY_PUBLISH && side == POLICY_PUBLISH ? decide_published(p) : decide(p, side);
-	p->news = 1;
 	p->judged = reason ? JUDGED_DENIED : JUDGED_ALLOWED;
 	if (reason && !let_through(p))
 		return reason;
@@ -176,6 +176,13 @@ STEP int judged(__u32 judgement, __u32 peer, const struct packet *p)
 	       (ENFORCEMENT != ENFORCE && judgement == (JUDGEMENT | REVISION_AUDITED));
 }
 
+/* A judgement by a policy is worth telling; before is the one that the flow remembers of this side, 0: none. */
+STEP void judgement_is_news(struct packet *p, __u32 side, __u32 before)
+{
+	if (restricted(side) || (FEATURE_POLICY_PUBLISH && side == POLICY_INGRESS))
+		p->news |= before ? CAUSE_STATE : CAUSE_NEW;
+}
+
 /* Judges egress of the flow's initiator, which is this container, unless that was done. */
 STEP int judge_egress(struct packet *p, struct flow *f)
 {
@@ -186,6 +193,7 @@ STEP int judge_egress(struct packet *p, struct flow *f)
 	reason = judge(p, POLICY_EGRESS);
 	if (reason)
 		return reason;
+	judgement_is_news(p, POLICY_EGRESS, f->egress_revision);
 	f->egress_peer = p->peer_identity;
 	f->egress_revision = p->judgement;
 	return 0;
@@ -203,6 +211,7 @@ STEP int judge_ingress(struct packet *p, struct flow *f)
 	reason = judge(p, FEATURE_POLICY_PUBLISH && p->frontend ? POLICY_PUBLISH : POLICY_INGRESS);
 	if (reason)
 		return reason;
+	judgement_is_news(p, POLICY_INGRESS, f->ingress_revision);
 	f->ingress_peer = p->peer_identity;
 	f->ingress_revision = p->judgement;
 	return 0;

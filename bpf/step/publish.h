@@ -49,16 +49,14 @@ STEP int publish_known(struct packet *p, struct destination *d)
 	e = nat_endpoint(n);
 	if (!e)
 		return 0;
-	if (n->last != now()) {
+	if (n->last != now())
 		n->last = now();
-		p->news = 1;
-	}
 	destination_set(d, &n->addr, n->port, n->flags, e);
 	return 1;
 }
 
-/* A packet of a flow to the frontend and backend of d. */
-STEP int publish_continues(struct packet *p, struct destination *d)
+/* A packet of a flow to the frontend and backend of d. What is news the container's program tells, which must look then. */
+STEP int publish_continues(const struct __sk_buff *skb, struct packet *p, struct destination *d)
 {
 	struct tuple key = {};
 	int lo = tuple_of_ends(&key, &p->src, p->sport, &d->addr, d->port, p->proto);
@@ -68,19 +66,21 @@ STEP int publish_continues(struct packet *p, struct destination *d)
 	    !flow_goes_on(f, p, lo ? FLOW_INITIATOR_LO : 0) || p->reply)
 		return 0;
 	d->tracked = 1;
-	if (!p->fragment && f->ingress_peer == IDENTITY_WORLD && !(p->news && observed()))
+	if (!p->fragment && f->ingress_peer == IDENTITY_WORLD && !p->news)
 		d->allowed = f->ingress_revision;
+	if (d->allowed)
+		flow_count(skb, f, 0, 1);
 	return 1;
 }
 
 /* A packet to the service s. any: it is published at every address of the host. 0 or the drop reason. */
-STEP int publish_to(struct packet *p, struct destination *d, const struct service *s, int any)
+STEP int publish_to(const struct __sk_buff *skb, struct packet *p, struct destination *d, const struct service *s, int any)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &s->backend), *host;
 
 	if (e && !(e->flags & ENDPOINT_HOST)) {
 		destination_set(d, &s->backend, s->port, NAT_DESTINATION, e);
-		if (publish_continues(p, d))
+		if (publish_continues(skb, p, d))
 			return 0;
 	}
 	if (any) {
@@ -96,7 +96,7 @@ STEP int publish_to(struct packet *p, struct destination *d, const struct servic
 }
 
 /* Looks for the container that p is for. 0 or the drop reason. */
-STEP int publish(struct packet *p, struct destination *d)
+STEP int publish(const struct __sk_buff *skb, struct packet *p, struct destination *d)
 {
 	__u16 port = bpf_ntohs(p->dport);
 	struct service *s;
@@ -113,7 +113,7 @@ STEP int publish(struct packet *p, struct destination *d)
 	if (!s)
 		s = frontend_at_host(&p->dst, p->dport, p->proto);
 	if (s)
-		return publish_to(p, d, s, any);
+		return publish_to(skb, p, d, s, any);
 	publish_known(p, d);
 	return 0;
 }
@@ -130,7 +130,7 @@ STEP int routed(const struct packet *p, struct destination *d)
 }
 
 /* The flow of a packet to a frontend, with the frontend that it names. 0 or the drop reason. */
-STEP int publish_frontend_flow(struct tuple *key, struct packet *p, int client_is_lo)
+STEP int publish_frontend_flow(struct __sk_buff *skb, struct tuple *key, struct packet *p, int client_is_lo)
 {
 	struct translation t = { .dnat_addr = p->dst, .dnat_port = p->dport, .flags = FLOW_DNAT };
 	struct flow *f = flow_find(key);
@@ -138,25 +138,35 @@ STEP int publish_frontend_flow(struct tuple *key, struct packet *p, int client_i
 	if (f && flow_continue(f, p, client_is_lo ? FLOW_INITIATOR_LO : 0) && !p->reply)
 		return translation_merge(p, f, &t);
 	p->reply = 0;
-	return flow_enter(key, p, &t, client_is_lo ? FLOW_INITIATOR_LO : 0);
+	return flow_enter(skb, key, p, &t, client_is_lo ? FLOW_INITIATOR_LO : 0);
 }
 
 /* The flow of a reply to a masqueraded one, should it have been evicted. 0 or the drop reason. */
-STEP int publish_masquerade_flow(struct tuple *key, const struct packet *p, int world_is_lo, __u32 ifindex)
+RARE int publish_masquerade_flow(struct tuple *known, struct packet *p, int world_is_lo, __u32 ifindex)
 {
-	struct flow f = { .last = flow_now(), .flags = FLOW_SNAT | FLOW_REPLIED, .snat_addr = p->dst,
-			  .snat_port = p->dport, .masquerade_ifindex = ifindex };
+	struct flow f = {};
+	struct tuple key; /* keys must lie on the stack before Linux 6.2 */
 	long err;
 
-	if (flow_find(key))
+	if (!known || !p)
+		return DROP_FLOW_TABLE;
+	key = *known;
+	if (flow_find(&key))
 		return 0;
+	p->news |= CAUSE_NEW;
+	f.last = f.told = flow_now();
+	f.opened = bpf_ktime_get_ns();
+	f.flags = FLOW_SNAT | FLOW_REPLIED;
+	f.snat_addr = p->dst;
+	f.snat_port = p->dport;
+	f.masquerade_ifindex = ifindex;
 	if (!world_is_lo)
 		f.flags |= FLOW_INITIATOR_LO;
 	if (p->proto == IPPROTO_TCP) {
 		f.flags |= FLOW_ESTABLISHED;
-		err = bpf_map_update_elem(&flows_tcp, key, &f, BPF_NOEXIST);
+		err = bpf_map_update_elem(&flows_tcp, &key, &f, BPF_NOEXIST);
 	} else {
-		err = bpf_map_update_elem(&flows_any, key, &f, BPF_NOEXIST);
+		err = bpf_map_update_elem(&flows_any, &key, &f, BPF_NOEXIST);
 	}
 	return err && err != -EEXIST ? DROP_FLOW_TABLE : 0;
 }
@@ -171,7 +181,7 @@ STEP int publish_flow(struct __sk_buff *skb, struct packet *p, struct destinatio
 
 	if (d->nat & NAT_SOURCE)
 		return publish_masquerade_flow(&key, p, lo, skb->ifindex);
-	return publish_frontend_flow(&key, p, lo);
+	return publish_frontend_flow(skb, &key, p, lo);
 }
 
 /* The container that sent the packet inside an ICMP error, by a translated flow. */

@@ -3,9 +3,10 @@
 #pragma once
 #include <linux/in.h>
 #include "../abi/drop.h"
+#include "../lib/clock.h"
 #include "../lib/packet.h"
 #include "../map/rates.h"
-#include "event.h"
+#include "metrics.h"
 #include "wire.h"
 
 #define PACE_MAX (SECOND / 5)   /* how long a packet may be kept */

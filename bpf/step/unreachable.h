@@ -12,7 +12,7 @@
 #include "../lib/icmp.h"
 #include "../map/icmp_budget.h"
 #include "../map/hand.h"
-#include "event.h"
+#include "fate.h"
 #include "../lib/packet.h"
 
 #define ICMP_ERRORS_RATE 200  /* a second and processor, and at once */
@@ -201,7 +201,7 @@ RARE int send_icmp_error(struct __sk_buff *skb, struct hand *hand, enum icmp_ans
 		return -reason;
 	p->refused = 1;
 	count(DIRECTION_EGRESS, reason, skb->len);
-	tell(skb, p, EVENT_DROP, reason);
+	tell_drop(skb, p, reason);
 	length = skb->len - p->l3;
 	if (length > ICMP_QUOTE_MAX)
 		length = ICMP_QUOTE_MAX;

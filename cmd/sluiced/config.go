@@ -40,6 +40,7 @@ type config struct {
 	masqPorts  string
 	publish    string
 	clsact     bool
+	metrics    metricsConfig
 	logLevel   string
 	logFormat  string
 	remove     bool
@@ -70,6 +71,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
+	c.metrics.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&c.remove, "remove", false, "take programs, pairs, addresses and pins out of the kernel and exit; containers lose their network, the store stays")
@@ -178,6 +180,9 @@ func (c *config) check() error {
 		return fmt.Errorf("pool must be 0 or more, slots 2 or more, flows 1024 or more")
 	}
 	if _, err := c.addressBlocks(); err != nil {
+		return err
+	}
+	if err := c.metrics.check(); err != nil {
 		return err
 	}
 	_, err := c.masqueradePorts()

@@ -95,17 +95,19 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("record what containers do: %w", err)
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	plugin := &http.Server{
 		Handler: driver.New(driver.Options{
 			Networks: d.manager, Endpoints: d.manager, Ports: d.manager, IPAM: ipam.Driver{Allocator: d.ipam}, Log: d.log,
+			Recorder: d.metered.recorder,
 		}),
 		ConnContext:       peer.Context,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 	}
-	control := server.New(d.backend(), server.Options{Log: d.log}).HTTP()
-	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin") })
-	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API") })
+	control := server.New(d.backend(), server.Options{Log: d.log, Metrics: d.metered.handler, Recorder: d.metered.recorder}).HTTP()
+	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin socket") })
+	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API socket") })
+	scrapes := d.serveMetrics(ctx, failed)
 	d.background.Go(func() {
 		if err := d.observer.Run(ctx); err != nil {
 			failed <- fmt.Errorf("observe events: %w", err)
@@ -133,6 +135,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	_ = plugin.Shutdown(stopping) // what does not end in time is cut
 	_ = control.Shutdown(stopping)
 	_, _ = plugin.Close(), control.Close()
+	if scrapes != nil {
+		_ = scrapes.Close()
+	}
 	d.background.Wait()
 	return err
 }
@@ -142,5 +147,5 @@ func serveOn(err error, name string) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return fmt.Errorf("serve %s socket: %w", name, err)
+	return fmt.Errorf("serve %s: %w", name, err)
 }

@@ -89,7 +89,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-func listen(t *testing.T, path string) *net.UnixListener {
+func listenOn(t *testing.T, path string) *net.UnixListener {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -104,14 +104,14 @@ func listen(t *testing.T, path string) *net.UnixListener {
 // serve answers on a socket, as another daemon would.
 func serve(t *testing.T, path string) {
 	t.Helper()
-	l := listen(t, path)
+	l := listenOn(t, path)
 	t.Cleanup(func() { l.Close() })
 }
 
 // stale leaves a socket that nobody answers on, as a killed daemon does.
 func stale(t *testing.T, path string) {
 	t.Helper()
-	l := listen(t, path)
+	l := listenOn(t, path)
 	l.SetUnlinkOnClose(false)
 	l.Close()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -151,11 +152,8 @@ func (v kernelView) Addresses(context.Context) ([]api.AddressEntry, error) {
 		if a.MAC != nil && !a.Host {
 			e.MAC = a.MAC.String()
 		}
-		if p, ok := v.Addr(addr); ok {
-			e.Endpoint = p.Container
-			if e.Endpoint == "" {
-				e.Endpoint = p.Endpoint
-			}
+		if p := v.Addr(addr); p != nil && !a.Host {
+			e.Endpoint = cmp.Or(p.Container, p.EndpointID)
 		}
 		out = append(out, e)
 	}
@@ -214,6 +212,10 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		}
 	}
 	d.manager.Count(&s)
+	var err error
+	if s.Tables, err = d.metered.tables(); err != nil {
+		d.log.WithError(err).Warn("status without all tables")
+	}
 	return s, nil
 }
 

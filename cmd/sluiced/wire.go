@@ -18,9 +18,9 @@ import (
 	"github.com/sluice-net/sluice/datapath"
 	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/datapath/maps"
-	"github.com/sluice-net/sluice/driver"
 	"github.com/sluice-net/sluice/endpoint"
 	"github.com/sluice-net/sluice/internal/dockerapi"
+	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/policy"
@@ -28,6 +28,9 @@ import (
 	"github.com/sluice-net/sluice/service/hostport"
 	"github.com/sluice-net/sluice/store/bolt"
 )
+
+// storeFile is the store, below the state directory.
+const storeFile = "sluice.db"
 
 // defaultMTU is used while the host has no uplink.
 const defaultMTU = 1500
@@ -50,6 +53,7 @@ type daemon struct {
 	observer *observe.Observer
 	plugin   net.Listener
 	api      net.Listener
+	metered  metered
 
 	closers    []func() error
 	background sync.WaitGroup
@@ -64,7 +68,7 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
+		d.wireSockets, d.wireMetrics, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
@@ -88,11 +92,11 @@ func (d *daemon) close() error {
 // wireSockets takes the two sockets first: they tell whether another daemon runs. Docker's requests wait in the queue of
 // the socket until the state is restored.
 func (d *daemon) wireSockets(context.Context) (err error) {
-	if d.api, err = driver.Listen(filepath.Join(d.config.runDir, "sluice.sock")); err != nil {
+	if d.api, err = listen.Unix(filepath.Join(d.config.runDir, "sluice.sock"), ""); err != nil {
 		return fmt.Errorf("open API socket: %w", err)
 	}
 	d.closing(closeListener(d.api))
-	if d.plugin, err = driver.Listen(filepath.Join(d.config.pluginDir, d.config.driver+".sock")); err != nil {
+	if d.plugin, err = listen.Unix(filepath.Join(d.config.pluginDir, d.config.driver+".sock"), ""); err != nil {
 		return fmt.Errorf("open plugin socket: %w", err)
 	}
 	d.closing(closeListener(d.plugin))
@@ -110,7 +114,7 @@ func closeListener(l net.Listener) func() error {
 }
 
 func (d *daemon) wireStore(context.Context) (err error) {
-	if d.store, err = bolt.Open(filepath.Join(d.config.stateDir, "sluice.db"), bolt.Options{}); err != nil {
+	if d.store, err = bolt.Open(filepath.Join(d.config.stateDir, storeFile), bolt.Options{}); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
 	d.closing(d.store.Close)
@@ -202,7 +206,8 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
 		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
-		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
+		Recorder: d.metered.recorder,
+		HostDNS:  func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
 	return nil

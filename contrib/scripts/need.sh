@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # need.sh PART...: install, with apt, what a part of the project needs and this machine lacks.
 #
-# Parts: build, lint, unit, packet, netns, docker, kernel, bench, run. It asks for commands and files, not for
+# Parts: build, lint, unit, packet, netns, docker, prometheus, kernel, bench, run. It asks for commands and files, not for
 # packages, so it is quiet and takes no time when nothing lacks, and works where the tools came from elsewhere.
 set -euo pipefail
 
@@ -42,6 +42,10 @@ for part in "$@"; do
     want patchelf patchelf
     want ca-certificates /etc/ssl/certs/ca-certificates.crt
     want debian-archive-keyring '/usr/share/keyrings/debian-archive-keyring.*'
+    ;;
+  prometheus) # for docker, which measures it, and lint, which checks contrib/prometheus
+    want prometheus prometheus
+    want prometheus promtool
     ;;
   kernel)
     want qemu-system-x86 qemu-system-x86_64

@@ -95,7 +95,7 @@ type kernel struct {
 
 // small makes maps that are quick to create.
 var small = map[string]uint32{"flows_tcp": 4096, "flows_any": 4096, "nat": 4096, "fragments": 1024, "endpoints": 1024,
-	"services": 1024, "events": 1 << 16}
+	"services": 1024, "events": 1 << 20, "captures": 1 << 20}
 
 // newKernel creates the maps, with alice, bob, carol and the host in endpoints.
 func newKernel(t testing.TB) *kernel {
@@ -122,6 +122,7 @@ func newKernel(t testing.TB) *kernel {
 		}
 	}
 	k.loadShared()
+	k.setInterval(5)
 	for _, c := range []container{alice, bob, carol} {
 		e := abi.Endpoint{Ifindex: uint32(c.ifindex), Identity: c.identity, Network: c.network, Slot: c.slot}
 		copy(e.MAC[:], c.mac)
@@ -173,6 +174,14 @@ func (k *kernel) loadShared() {
 		if err := k.maps["shared_slots"].Put(slot, coll.Programs[name]); err != nil {
 			k.t.Fatal(err)
 		}
+	}
+}
+
+// setInterval sets how often a flow that goes on is told, in units of the flows' clock.
+func (k *kernel) setInterval(units uint32) {
+	k.t.Helper()
+	if err := k.maps["settings"].Put(uint32(0), abi.Settings{FlowInterval: units}); err != nil {
+		k.t.Fatal(err)
 	}
 }
 
@@ -230,6 +239,14 @@ func policyAnswer(rule int, allow bool) int32 {
 	return int32(rule<<8 | abi.VerdictDeny)
 }
 
+// level is what is told of a container: the default is flows, as in package policy.
+type level string
+
+func (l level) number() uint8 {
+	return map[level]uint8{"none": abi.LevelNone, "drops": abi.LevelDrops, "": abi.LevelFlows, "flows": abi.LevelFlows,
+		"packets": abi.LevelPackets}[l]
+}
+
 // options are what a container's programs are loaded with beside its addresses.
 type options struct {
 	features features
@@ -239,6 +256,8 @@ type options struct {
 	host     int             // ifindex of the host-side veth, 0: the container's
 
 	enforcement uint8 // abi.Enforce, Audit or Learn
+	level       level
+	capture     uint32
 }
 
 // load loads a container's programs and writes its slots.
@@ -306,6 +325,7 @@ func (c container) constants(spec *ebpf.CollectionSpec, o options) error {
 		hostIfindex = o.host
 	}
 	values := map[string]any{
+		"LEVEL": o.level.number(), "CAPTURE": o.capture,
 		"SLOT": c.slot, "IDENTITY": c.identity, "NETWORK": c.network, "REVISION": max(o.revision, 1),
 		"JUDGEMENT": max(o.revision, 1), "ENFORCEMENT": o.enforcement,
 		"HOST_IFINDEX": uint32(hostIfindex), "CONTAINER_MAC": number(c.mac), "HOST_MAC": number(c.hostMAC),

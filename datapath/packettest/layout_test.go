@@ -13,12 +13,12 @@ import (
 	"github.com/sluice-net/sluice/internal/abi"
 )
 
-// Go's structs lie in memory as those of the compiled objects do. The record of the ring buffer is no map's type, so that
-// no object describes it: internal/gen compiles it by itself.
+// Go's structs lie in memory as those of the compiled objects do.
 func TestLayout(t *testing.T) {
 	shared := map[string]any{"endpoint": abi.Endpoint{}, "tuple": abi.Tuple{}, "flow": abi.Flow{}, "nat": abi.NAT{},
 		"service_key": abi.ServiceKey{}, "service": abi.Service{}, "fragment_key": abi.FragmentKey{}, "fragment": abi.Fragment{},
-		"uplink": abi.Uplink{}, "counter": abi.Counter{}, "budget": abi.Budget{}, "policy_input": abi.PolicyInput{}}
+		"uplink": abi.Uplink{}, "counter": abi.Counter{}, "budget": abi.Budget{}, "rate": abi.Rate{}, "settings": abi.Settings{},
+		"event_budget": abi.EventBudget{}, "event_limit": abi.EventLimit{}, "event": abi.Event{}, "capture": abi.Capture{}, "policy_input": abi.PolicyInput{}}
 	checked := map[string]bool{}
 	for name, object := range map[string][]byte{"container": obj.Container(), "shared": obj.Shared(), "uplink": obj.Uplink(), "socket": obj.Socket()} {
 		spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))

@@ -125,7 +125,7 @@ func TestPrivilegedRateTold(t *testing.T) {
 	if n := k.counted(abi.DirectionEgress, abi.DropRate); n != 100 {
 		t.Errorf("%d drops were counted", n)
 	}
-	events := r.drain()
+	events := r.drainOf(abi.EventDrop)
 	if len(events) == 0 || len(events) > 10 {
 		t.Fatalf("%d events", len(events))
 	}

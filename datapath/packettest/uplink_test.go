@@ -47,41 +47,6 @@ func TestPrivilegedPublished(t *testing.T) {
 	})
 }
 
-// A traced connection from outside is seen at the uplink and at the container.
-func TestPrivilegedUplinkTraces(t *testing.T) {
-	both(t, func(t *testing.T, family int) {
-		o := newOutside(t, "MASQUERADE", "SERVICES")
-		host, far := outsideOf(family)
-		o.publish(wildcard(family), 80, tcp, bob.addr(family), 8000)
-		r := o.reader()
-		o.enter(o.inbound(far, host).transport(tcp))
-		if events := r.drain(); len(events) != 0 {
-			t.Errorf("%d events, though nobody listens", len(events))
-		}
-		if err := o.maps["observers"].Put(uint32(0), uint32(abi.ObserverTraces)); err != nil {
-			t.Fatal(err)
-		}
-		o.enter(o.inbound(far, host).transport(tcp))
-		points := map[uint8]int{}
-		for _, e := range r.drain() {
-			if e.Type == abi.EventTrace {
-				points[e.Point]++
-			}
-		}
-		if points[abi.PointUplink] != 1 {
-			t.Errorf("traces by point: %v", points)
-		}
-		o.leave(o.bob, bob.to(far).tcp(8000, 5000, "SA"))
-		points = map[uint8]int{}
-		for _, e := range r.drain() {
-			points[e.Point]++
-		}
-		if points[abi.PointEgress] != 1 {
-			t.Errorf("traces of the answer by point: %v", points)
-		}
-	})
-}
-
 // What is for nobody here is left to the stack as it came.
 func TestPrivilegedUplinkLeaves(t *testing.T) {
 	both(t, func(t *testing.T, family int) {

@@ -153,7 +153,7 @@ func (h *Host) Log(name string) string {
 	if err != nil {
 		return err.Error()
 	}
-	const most = 6000
+	const most = 3000
 	if len(data) > most {
 		data = data[len(data)-most:]
 	}

@@ -24,6 +24,7 @@ const (
 	OriginStack     = 0
 	OriginContainer = 1
 	OriginUplink    = 2
+	OriginNewsShift = 16 // above: enum event_cause of what the program before saw and did not tell
 )
 
 // Constants of enum explain of bpf/abi. In skb->cb[0] beside the origin: a test run of a loaded program, which judges
@@ -120,23 +121,43 @@ const (
 	ObserverAllowed = 2 // verdicts that allow
 )
 
-// Constants of enum event_rate of bpf/abi. Events that one CPU may write in a second, and at once.
+// Constants of enum event_rate of bpf/abi. Events that a container may write in a second of each class, and what the
+// daemon reads in a second of all of them: while containers want more, each gets the same share of it.
 const (
-	EventRate       = 1000  // drops; verdicts; audit
-	EventTracesRate = 10000 // traces; what is learnt
+	EventRateDenials = 1000
+	EventRateFlows   = 10000
+	EventRatePackets = 10000
+	EventRateLearn   = 10000
+	EventRateAll     = 50000
 )
 
 // Constants of enum event_cause of bpf/abi. Why a trace is told.
 const (
 	CauseNew    = 1  // the first packet of its flow
-	CauseState  = 2  // the flow's state changed: answered, half closed, reset
+	CauseState  = 2  // the flow changed: answered, half closed, judged by a new policy
 	CauseTime   = 4  // the flow goes on, and was not told of for some seconds
 	CauseClosed = 8  // the flow is over: its totals are final
 	CausePacket = 16 // every packet of the container is told
 )
 
+// Constants of enum event_class of bpf/abi. What shares a budget (map event_budget): of one container, events of a
+// class are never lost for those of another.
+const (
+	EventsDenials  = 0 // EVENT_DROP, EVENT_AUDIT
+	EventsFlows    = 1 // EVENT_TRACE
+	EventsPackets  = 2 // EVENT_TRACE of CAUSE_PACKET alone
+	EventsLearn    = 3 // EVENT_LEARN
+	EventsCaptures = 4 // records of the ring captures, which have no limit but its size
+	EventsClasses  = 5
+)
+
+// Constants of enum capture_size of bpf/abi.
+const (
+	CaptureMax = 9216 // bytes of a packet that are captured at most
+)
+
 // Constants of enum level of bpf/abi. What is told of a container's packets; each level tells what those before it
-// do.
+// do. EVENT_LEARN is told at any.
 const (
 	LevelNone    = 0
 	LevelDrops   = 1 // what was dropped, and what audits would have denied

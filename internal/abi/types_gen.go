@@ -37,7 +37,8 @@ type Route struct {
 // Flow is struct flow of bpf/abi. A connection. The tuple holds the initiator's own source and the real (translated)
 // destination. A judgement is (revision, peer): the policy revision of the judging container and the peer identity
 // that it judged; it is repeated when either differs from what the program would use now. A revision may have bits of
-// enum revision_bits.
+// enum revision_bits. What every packet reads, what the initiator's packets write and what the others do lie in three
+// cache lines: the kernel puts 88 bytes before the value, and its size makes 256 of them.
 type Flow struct {
 	Last              uint32 // CLOCK_MONOTONIC_COARSE >> 30 of the last packet
 	Flags             uint32 // enum flow_flags
@@ -45,13 +46,19 @@ type Flow struct {
 	EgressPeer        uint32
 	IngressRevision   uint32 // of the responder's ingress policy
 	IngressPeer       uint32
+	Tick              uint32  // FLOW_TICK of the moment when last was read: a clock that costs nothing to read
+	Told              uint32  // as last, of the last event about the flow
+	Opened            uint64  // CLOCK_MONOTONIC ns of the first packet
+	Sent              Counter // by the initiator, frames with their headers; of GSO, segments are packets
+	Route             Route   // of a container's packets to the world
+	_                 [16]uint8
+	Received          Counter // by the initiator
 	DNATAddr          IP
 	SNATAddr          IP
 	DNATPort          BE16
 	SNATPort          BE16
 	MasqueradeIfindex uint32 // uplink of a masqueraded flow
-	Tick              uint32 // FLOW_TICK of the moment when last was read: a clock that costs nothing to read
-	Route             Route  // of a container's packets to the world
+	Spare             uint64
 }
 
 // NAT is struct nat of bpf/abi. A translated flow: the tuple as the other end sees it (normalised) -> the container's
@@ -164,8 +171,37 @@ type Event struct {
 	Frontend BE16  // POLICY_PUBLISH: the host's port
 	Side     uint8 // enum policy_side of the last policy that was asked, whose rule it is
 	Cause    uint8 // enum event_cause
-	Judged   uint8 // enum judged: what the policy of this program says of this very packet
+	Judged   uint8 // enum judged: what the policy of this program says of this very packet; what is told apart, as EVENT_AUDIT is, is not said again
 	_        [3]uint8
+}
+
+// EventBudget is struct event_budget of bpf/abi. What a container's programs wrote of one class. It is one clock:
+// every event moves it on by the time that the event takes at the class's rate, so that several processors need but
+// one atomic addition. A clock that is behind is set to now.
+type EventBudget struct {
+	Used    uint64 // CLOCK_MONOTONIC_COARSE ns until which what was written uses the rate up
+	Written uint64 // events since the map was made
+	Lost    uint64 // events that were not written since: the budget was used up, or the ring was full
+}
+
+// EventLimit is struct event_limit of bpf/abi. How much of a class every container may write.
+type EventLimit struct {
+	Cost  uint64 // ns that an event takes; 0: no limit
+	Burst uint64 // ns: how far the clock may be ahead
+}
+
+// Settings is struct settings of bpf/abi. What holds for the events of all programs.
+type Settings struct {
+	FlowInterval uint32 // as flow.last: a flow that goes on is told of so often
+}
+
+// Capture is struct capture of bpf/abi. A record of the ring captures: what became of a packet, and the bytes of its
+// frame from the Ethernet header on. What a container sends is as it sent it; what it is sent is as it gets it, or as
+// it was when it was dropped.
+type Capture struct {
+	Event    Event  // EVENT_TRACE or EVENT_DROP
+	Length   uint32 // of the frame
+	Captured uint32 // bytes of it that follow
 }
 
 // PolicyInput is struct policy_input of bpf/abi.
@@ -184,7 +220,7 @@ var Sizes = map[string]uintptr{
 	"Endpoint":    24,
 	"Tuple":       40,
 	"Route":       32,
-	"Flow":        100,
+	"Flow":        168,
 	"NAT":         28,
 	"ServiceKey":  20,
 	"Service":     24,
@@ -195,5 +231,9 @@ var Sizes = map[string]uintptr{
 	"Counter":     16,
 	"Budget":      16,
 	"Event":       160,
+	"EventBudget": 24,
+	"EventLimit":  16,
+	"Settings":    4,
+	"Capture":     168,
 	"PolicyInput": 32,
 }

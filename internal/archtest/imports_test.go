@@ -24,6 +24,8 @@ var layers = []struct {
 	{"store", []string{"identity", "policy", "service", "api"}, "subsystems don't know each other"},
 	{"datapath", []string{"identity", "policy", "service", "api", "bpf"}, "subsystems don't know each other"},
 	{"observe", []string{"identity", "policy", "service", "api"}, "subsystems don't know each other"},
+	{"observe/metrics/catalog", nil, "definitions"},
+	{"observe/metrics/own", []string{"api", "observe/metrics/catalog"}, "reads by functions that it is given"},
 	{"endpoint", []string{"identity", "policy", "service", "api", "store", "datapath", "observe"}, "use-cases"},
 	{"ipam", []string{"identity", "policy", "service", "api", "store", "datapath", "observe"}, "use-cases"},
 	{"driver", []string{"identity", "service", "api", "endpoint", "ipam"}, "a protocol above the use-cases"},
@@ -42,6 +44,7 @@ var owners = []struct {
 	{"github.com/cilium/ebpf", []string{"datapath", "observe", "guard", "bpf", "bench", "internal/deps", "internal/gen"}},
 	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/deps", "internal/gen"}},
 	{"github.com/fsnotify/fsnotify", []string{"internal/confdir"}},
+	{"github.com/prometheus/client_golang", []string{"observe/metrics", "cmd/sluiced", "internal/deps"}},
 	{"go.etcd.io/bbolt", []string{"store/bolt", "internal/deps"}},
 	{"go.etcd.io/etcd", []string{"store/etcd"}},
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 )
 
@@ -64,6 +65,18 @@ func (p *Pool) Prefix() netip.Prefix { return p.prefix }
 
 // Len is the number of addresses that are given away.
 func (p *Pool) Len() int { return len(p.used) }
+
+// Room returns how many addresses Next can give in all, and how many of them are given away.
+func (p *Pool) Room() (capacity float64, used int) {
+	capacity = math.Exp2(float64(p.choice.Addr().BitLen() - p.choice.Bits()))
+	if p.choice.Contains(p.prefix.Addr()) {
+		capacity--
+	}
+	if last := Last(p.prefix); last.Is4() && p.choice.Contains(last) {
+		capacity--
+	}
+	return capacity, p.chosen
+}
 
 // Used tells whether an address is given away.
 func (p *Pool) Used(a netip.Addr) bool {

@@ -1,4 +1,4 @@
-package driver
+package listen
 
 import (
 	"errors"
@@ -6,11 +6,14 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
-const socketMode = 0o660
+// DefaultMode is that of unix sockets: their owner and their group may use them.
+const DefaultMode fs.FileMode = 0o660
 
 // dialTime bounds the test whether somebody answers on a socket.
 const dialTime = time.Second
@@ -18,9 +21,14 @@ const dialTime = time.Second
 // ErrServed: another daemon answers on the socket.
 var ErrServed = errors.New("another daemon serves it")
 
-// Listen listens on a unix socket that only root and group 0 may use. It makes the directory, replaces a socket that
-// nobody answers on, and refuses one that somebody does. Closing the listener removes the socket.
-func Listen(path string) (net.Listener, error) {
+// Unix listens on a unix socket that only root and the group may use, group 0 if none is named (by name or number). It
+// makes the directory, replaces a socket that nobody answers on, and refuses one that somebody does. Closing the listener
+// removes the socket.
+func Unix(path, group string) (net.Listener, error) {
+	gid, err := groupID(group)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of socket: %w", err)
@@ -34,21 +42,39 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	defer os.RemoveAll(private)
-	l, err := listenIn(private, path)
+	l, err := listenIn(private, path, gid)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	return l, nil
 }
 
-func listenIn(private, path string) (net.Listener, error) {
+// groupID returns the number of a group.
+func groupID(group string) (int, error) {
+	if group == "" {
+		return 0, nil
+	}
+	if id, err := strconv.Atoi(group); err == nil && id >= 0 {
+		return id, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("find group %s of the socket: %w", group, err)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+func listenIn(private, path string, gid int) (net.Listener, error) {
 	made := filepath.Join(private, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false) // it would remove the first name
-	err = os.Chmod(made, socketMode)
+	err = os.Chown(made, -1, gid)
+	if err == nil {
+		err = os.Chmod(made, DefaultMode)
+	}
 	if err == nil {
 		err = os.Rename(made, path)
 	}
@@ -60,17 +86,17 @@ func listenIn(private, path string) (net.Listener, error) {
 		l.Close()
 		return nil, err
 	}
-	return &listener{Listener: l, path: path, own: own}, nil
+	return &socket{Listener: l, path: path, own: own}, nil
 }
 
-// listener removes its socket, and no other that took its name.
-type listener struct {
+// socket removes its file, and no other that took its name.
+type socket struct {
 	net.Listener
 	path string
 	own  os.FileInfo
 }
 
-func (l *listener) Close() error {
+func (l *socket) Close() error {
 	if now, err := os.Lstat(l.path); err == nil && os.SameFile(l.own, now) {
 		_ = os.Remove(l.path)
 	}

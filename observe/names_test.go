@@ -23,34 +23,74 @@ type testNames struct{}
 var (
 	web = api.Party{Endpoint: "aa0123456789", Container: "web", ContainerID: "c10123456789", Project: "shop", Service: "front", Network: "net", Identity: 257}
 	db  = api.Party{Endpoint: "bb0123456789", Container: "db", ContainerID: "c20123456789", Network: "net", Identity: 258}
+
+	webParty = &Party{Number: 4, EndpointID: "aa0123456789", Container: "web", ContainerID: "c10123456789", Image: "nginx:1", Project: "shop",
+		Service: "front", Network: "net", Identity: 257, Labels: map[string]string{"app": "web"}, Domains: []string{"web", "front"}}
+	dbParty = &Party{Number: 5, EndpointID: "bb0123456789", Container: "db", ContainerID: "c20123456789", Network: "net", Identity: 258,
+		Labels: map[string]string{"app": "db"}}
+	hostParty  = &Party{Entity: api.EntityHost, Identity: 1}
+	worldParty = &Party{Entity: api.EntityWorld, Identity: 2}
+	goneParty  = &Party{Identity: 300, Labels: map[string]string{"app": "gone"}}
+
+	testAddrs = map[netip.Addr]*Party{
+		netip.MustParseAddr("172.30.0.2"): webParty, netip.MustParseAddr("fd00::2"): webParty,
+		netip.MustParseAddr("172.30.0.3"): dbParty, netip.MustParseAddr("fd00::3"): dbParty,
+		netip.MustParseAddr("172.30.0.1"): hostParty,
+	}
+	testRules = map[uint8]*Rule{abi.PolicyEgress: {Policy: "allow-web", Place: "egress[0]"}, abi.PolicyIngress: {Policy: "allow-web", Place: "ingress[1]"},
+		abi.PolicyPublish: {Policy: "allow-web", Place: "publish[2]"}}
+	optionRule = &Rule{Place: "network option sluice.policy=always", Default: true}
 )
 
-func (testNames) Slot(slot uint32) (api.Party, bool) {
-	p, ok := map[uint32]api.Party{3: web, 4: db}[slot]
-	return p, ok
-}
-
-func (testNames) Addr(a netip.Addr) (api.Party, bool) {
-	p, ok := map[string]api.Party{"172.30.0.2": web, "fd00::2": web, "172.30.0.3": db, "fd00::3": db,
-		"172.30.0.1": {Entity: api.EntityHost, Identity: 1}}[a.String()]
-	return p, ok
-}
-
-func (testNames) Labels(id uint32) map[string]string {
-	if id == 300 {
-		return map[string]string{"app": "gone"}
+func (testNames) Slot(slot uint32) *Party {
+	switch slot {
+	case 3:
+		return webParty
+	case 4:
+		return dbParty
 	}
 	return nil
 }
 
-func (testNames) Rule(slot, revision uint32, direction string, rule uint16) (string, string, bool) {
+func (testNames) Addr(a netip.Addr) *Party { return testAddrs[a] }
+
+func (testNames) Identity(id uint32) *Party {
+	switch id {
+	case abi.IdentityHost:
+		return hostParty
+	case abi.IdentityWorld:
+		return worldParty
+	case 300:
+		return goneParty
+	}
+	return nil
+}
+
+func (testNames) Rule(slot, revision uint32, side uint8, rule uint16) *Rule {
 	if rule == 7 {
-		return "", "network option sluice.policy=always", true
+		return optionRule
 	}
 	if slot != 3 || revision != 9 {
-		return "", "", false
+		return nil
 	}
-	return "allow-web", map[string]string{api.Egress: "egress[0]", api.Ingress: "ingress[1]", api.Publish: "publish[2]"}[direction], true
+	return testRules[side]
+}
+
+// flowsOf names a record.
+func flowsOf(e abi.Event) []*Flow {
+	n := namer{names: testNames{}}
+	n.wall, n.monotonic = testClock()
+	return n.name(nil, &e)
+}
+
+// flowOf names a record that tells of one thing.
+func flowOf(t testing.TB, e abi.Event) *Flow {
+	t.Helper()
+	all := flowsOf(e)
+	if len(all) != 1 {
+		t.Fatalf("%+v became %d flows", e, len(all))
+	}
+	return all[0]
 }
 
 func at(p api.Party, addr string, port uint16) api.Party {
@@ -67,7 +107,14 @@ func with(change func(*abi.Event)) abi.Event {
 
 func ip(s string) abi.IP { return abi.FromAddr(netip.MustParseAddr(s)) }
 
-func TestEnrich(t *testing.T) {
+// eventCase is a record and the event that it becomes.
+type eventCase struct {
+	name string
+	in   abi.Event
+	want api.Event
+}
+
+func eventCases() []eventCase {
 	drop := api.Event{
 		Type: api.EventDrop, Time: boot.Add(90 * time.Second), Verdict: api.VerdictDropped, Point: api.Egress, Endpoint: web,
 		Source: at(web, "172.30.0.2", 40212), Destination: at(db, "172.30.0.3", 5432), Protocol: "tcp", TCPFlags: "SYN", Length: 74,
@@ -78,11 +125,7 @@ func TestEnrich(t *testing.T) {
 		change(&e)
 		return e
 	}
-	for _, c := range []struct {
-		name string
-		in   abi.Event
-		want api.Event
-	}{
+	return []eventCase{
 		{"policy drop", denied(), drop},
 		{"reply is judged by the other direction", with(func(e *abi.Event) { e.Reply, e.TCPFlags, e.Side = 1, 0x12, abi.PolicyIngress }),
 			expect(func(e *api.Event) {
@@ -147,6 +190,14 @@ func TestEnrich(t *testing.T) {
 			*e = abi.Event{Time: e.Time, Type: abi.EventDrop, Point: abi.PointEgress, Reason: uint16(abi.DropNotIP), Slot: 3, Revision: 9, Length: 60}
 		}), api.Event{Type: api.EventDrop, Time: drop.Time, Verdict: api.VerdictDropped, Point: api.Egress, Endpoint: web, Source: web,
 			Reason: "not IP", Revision: 9, Length: 60}},
+		{"nothing is known of the peer", with(func(e *abi.Event) { e.Dst, e.Identity = ip("172.30.0.9"), 0 }),
+			expect(func(e *api.Event) { e.Destination = at(api.Party{}, "172.30.0.9", 5432) })},
+		{"from the world, by the uplink", with(func(e *abi.Event) {
+			e.Point, e.Reason, e.Rule, e.Slot, e.Src, e.Identity = abi.PointUplink, uint16(abi.DropNotPublished), 0, 0, ip("192.0.2.1"), 0
+		}), expect(func(e *api.Event) {
+			e.Point, e.Reason, e.Endpoint, e.Direction, e.Policy, e.Rule = "uplink", "not published", api.Party{}, "", "", ""
+			e.Source = at(api.Party{Identity: 2, Entity: api.EntityWorld}, "192.0.2.1", 40212)
+		})},
 		{"uplink belongs to no slot", with(func(e *abi.Event) {
 			e.Point, e.Reason, e.Rule, e.Slot, e.Src = abi.PointUplink, uint16(abi.DropSpoofedUplink), 0, 3, ip("172.30.0.2")
 		}), expect(func(e *api.Event) {
@@ -157,9 +208,13 @@ func TestEnrich(t *testing.T) {
 				e.Type, e.Verdict, e.Reason, e.Protocol, e.TCPFlags = api.EventTrace, api.VerdictForwarded, "", "47", ""
 				e.Source.Port, e.Destination.Port, e.Direction, e.Policy, e.Rule = 0, 0, "", "", ""
 			})},
-	} {
+	}
+}
+
+func TestEvent(t *testing.T) {
+	for _, c := range eventCases() {
 		t.Run(c.name, func(t *testing.T) {
-			got := enrich(c.in, testNames{}, testClock)
+			got := flowOf(t, c.in).Event()
 			if diff := cmp.Diff(c.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -178,26 +233,5 @@ func TestKernelClockIsTheOneOfEvents(t *testing.T) {
 func TestReasonNames(t *testing.T) {
 	if got := abi.DropPolicyDenied.String(); got != api.ReasonPolicyDenied {
 		t.Errorf("the programs call it %q, api %q", got, api.ReasonPolicyDenied)
-	}
-}
-
-// BenchmarkEvent is what one record costs the daemon: decode, name, remember and match for one subscriber.
-func BenchmarkEvent(b *testing.B) {
-	h := newHub(newRing(), time.Now, func(err error) { b.Error(err) })
-	ch, err := h.subscribe(b.Context(), api.EventFilter{Endpoints: []string{"nobody"}, Follow: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	raw := record(denied())
-	b.ReportAllocs()
-	for b.Loop() {
-		e, err := decode(raw)
-		if err != nil {
-			b.Fatal(err)
-		}
-		h.publish(enrich(e, testNames{}, kernelClock))
-	}
-	h.close()
-	for range ch { // ends
 	}
 }

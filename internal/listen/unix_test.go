@@ -1,4 +1,4 @@
-package driver
+package listen
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 func listen(t *testing.T, path string) net.Listener {
 	t.Helper()
-	l, err := Listen(path)
+	l, err := Unix(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func listen(t *testing.T, path string) net.Listener {
 	return l
 }
 
-func TestListen(t *testing.T) {
+func TestUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "plugins", "sluice.sock")
 	l := listen(t, path)
 	info, err := os.Stat(path)
@@ -31,7 +31,7 @@ func TestListen(t *testing.T) {
 	} else {
 		conn.Close()
 	}
-	if _, err := Listen(path); !errors.Is(err, ErrServed) || !strings.Contains(err.Error(), path) {
+	if _, err := Unix(path, ""); !errors.Is(err, ErrServed) || !strings.Contains(err.Error(), path) {
 		t.Errorf("second daemon: %v, want ErrServed", err)
 	}
 	if err := l.Close(); err != nil {
@@ -64,8 +64,8 @@ func TestOtherFilesAreNotReplaced(t *testing.T) {
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "no socket") {
-		t.Errorf("Listen: %v", err)
+	if _, err := Unix(path, ""); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("Unix: %v", err)
 	}
 	if raw, _ := os.ReadFile(path); string(raw) != "x" {
 		t.Error("the file was changed")

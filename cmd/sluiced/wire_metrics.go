@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/datapath/maps"
+	"github.com/sluice-net/sluice/observe/metrics"
+	"github.com/sluice-net/sluice/observe/metrics/own"
+)
+
+// metered is what counts. It is made before the parts that tell it what they do.
+type metered struct {
+	registry *prometheus.Registry
+	recorder *own.Recorder
+	handler  http.Handler
+	listener net.Listener // nil: metrics are on the API socket only
+	flows    *metrics.Flows
+	tables   func() ([]api.TableUse, error)
+}
+
+// wireMetrics makes what counts, and takes the address where Prometheus gets it.
+func (d *daemon) wireMetrics(ctx context.Context) error {
+	registry := prometheus.NewRegistry()
+	d.metered = metered{
+		registry: registry, recorder: own.NewRecorder(registry), handler: metrics.Handler(registry, d.log),
+		tables: own.Tables(d.countTables, time.Now),
+	}
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	wanted, err := metrics.Parse(d.config.metrics.flows)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	d.metered.flows = metrics.NewFlows(wanted, d.livingEndpoints)
+	registry.MustRegister(d.metered.flows)
+	if d.config.metrics.listen == "" {
+		return nil
+	}
+	if d.metered.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", d.config.metrics.listen); err != nil {
+		return fmt.Errorf("listen for Prometheus (--metrics-listen): %w", err)
+	}
+	d.closing(closeListener(d.metered.listener))
+	return nil
+}
+
+// meter registers what reads the parts when somebody scrapes.
+func (d *daemon) meter() {
+	view := kernelView{d.manager, d.kernel}
+	d.metered.registry.MustRegister(own.NewCollector(own.Sources{
+		Version: api.Build(), Slots: int(d.loader.Slots()), Count: d.manager.Count,
+		Generations: func() (newest, applied uint64) { return d.manager.Generation(), d.manager.AppliedGeneration() },
+		Files:       d.manager.PolicyFiles, Endpoints: endpointsView{d.manager, d.kernel, d.loader}.Endpoints,
+		Packets: view.Metrics, Tables: d.metered.tables, Events: d.observer.Counts, Pools: d.pools,
+		Flows: func() (oldest, next uint64, capacity int) {
+			oldest, next = d.observer.Flows().Bounds()
+			return oldest, next, d.observer.Flows().Size()
+		},
+		Store: func() (int64, error) {
+			info, err := os.Stat(filepath.Join(d.config.stateDir, storeFile))
+			if err != nil {
+				return 0, fmt.Errorf("measure store: %w", err)
+			}
+			return info.Size(), nil
+		},
+	}, d.log))
+}
+
+// serveMetrics answers Prometheus until the server is shut down, and counts flows until the context ends.
+func (d *daemon) serveMetrics(ctx context.Context, failed chan<- error) *http.Server {
+	d.meter()
+	d.background.Go(func() { d.metered.flows.Run(ctx, d.observer.Flows()) })
+	if d.metered.listener == nil {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", d.metered.handler)
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	d.background.Go(func() { failed <- serveOn(server.Serve(d.metered.listener), "metrics") })
+	return server
+}
+
+// livingEndpoints returns what tells whether an endpoint exists now.
+func (d *daemon) livingEndpoints() func(id string) bool {
+	all, err := d.manager.Endpoints(context.Background())
+	if err != nil {
+		return func(string) bool { return true }
+	}
+	living := make(map[string]bool, len(all))
+	for _, e := range all {
+		living[e.ID] = true
+	}
+	return func(id string) bool { return living[id] }
+}
+
+// countedMaps are those of which users can have too much.
+var countedMaps = []string{"endpoints", "flows_any", "flows_tcp", "fragments", "nat", "services", "socket_services", "uplinks"}
+
+// countTables tells how full the maps are.
+func (d *daemon) countTables() ([]api.TableUse, error) {
+	var all []api.TableUse
+	var errs []error
+	for _, name := range countedMaps {
+		m := d.loader.Map(name)
+		if m == nil {
+			continue
+		}
+		n, err := maps.Count(m)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, api.TableUse{Name: name, Entries: n, Max: int(m.MaxEntries())})
+	}
+	return all, errors.Join(errs...)
+}
+
+// pools tells how full the address pools are.
+func (d *daemon) pools(ctx context.Context) ([]own.Pool, error) {
+	networks, err := d.manager.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[netip.Prefix]string{}
+	for _, n := range networks {
+		for _, s := range n.Subnets {
+			names[s.Prefix] = n.Name
+		}
+	}
+	var all []own.Pool
+	for _, u := range d.ipam.Usage() {
+		all = append(all, own.Pool{Network: names[u.Subnet], Subnet: u.Subnet, Used: u.Used, Capacity: u.Capacity})
+	}
+	return all, nil
+}

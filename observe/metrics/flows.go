@@ -1,0 +1,163 @@
+package metrics
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/hubble/convert"
+	"github.com/sluice-net/sluice/observe/metrics/catalog"
+)
+
+// sweepPeriod is how often series are looked for that must go.
+const sweepPeriod = 10 * time.Second
+
+// Metrics of flows that are always there.
+var (
+	lostEvents = catalog.Metric{Name: "hubble_lost_events_total", Kind: catalog.Counter, Labels: []string{"source"},
+		Help: "Events that were not counted by these metrics: perf_event_ring_buffer, programs did not write them, for their budgets were used up or the ring buffer was full; hubble_ring_buffer, they were overwritten in memory before they were read"}
+	seriesHeld = catalog.Metric{Name: "sluice_flow_metrics_series", Kind: catalog.Gauge, Labels: []string{"metric"},
+		Help: "Series of a metric of flows, of which there are at most 10000, and then few more for all that is other"}
+	foldedSeries = catalog.Metric{Name: "sluice_flow_metrics_folded_total", Kind: catalog.Counter, Labels: []string{"metric"},
+		Help: "Sets of labels for which a metric of flows had no room, so that their flows are counted as other"}
+)
+
+// The sources of lost events.
+const (
+	lostByPrograms = "perf_event_ring_buffer"
+	lostByRing     = "hubble_ring_buffer"
+)
+
+// Flows counts flows. It is a prometheus.Collector.
+type Flows struct {
+	lives     func() func(endpoint string) bool
+	converter *convert.Converter
+	lost      *prometheus.CounterVec
+	folded    *prometheus.CounterVec
+
+	mu       sync.Mutex
+	counters []*counter
+}
+
+// NewFlows returns what counts the wanted metrics. lives returns what tells whether an endpoint of Docker's id exists
+// now.
+func NewFlows(c Config, lives func() func(endpoint string) bool) *Flows {
+	f := &Flows{lives: lives, converter: convert.New(convert.Options{}), lost: lostEvents.Counters(), folded: foldedSeries.Counters()}
+	for _, source := range []string{lostByPrograms, lostByRing} { // so that rates begin at 0
+		f.lost.WithLabelValues(source)
+	}
+	for _, w := range c {
+		f.counters = append(f.counters, newCounter(w, f.folded))
+	}
+	return f
+}
+
+// Definitions returns all metrics of flows that a user can ask for, without the labels of options.
+func Definitions() []catalog.Metric {
+	var all []catalog.Metric
+	for _, k := range kinds {
+		all = append(all, k.metric)
+	}
+	return slices.Concat(all, []catalog.Metric{lostEvents, seriesHeld, foldedSeries}, handled)
+}
+
+// Describe implements prometheus.Collector.
+func (f *Flows) Describe(out chan<- *prometheus.Desc) {
+	for _, c := range f.collectors() {
+		c.Describe(out)
+	}
+	out <- seriesHeld.Desc()
+}
+
+// Collect implements prometheus.Collector.
+func (f *Flows) Collect(out chan<- prometheus.Metric) {
+	for _, c := range f.collectors() {
+		c.Collect(out)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.counters {
+		out <- seriesHeld.Value(float64(len(c.series)), c.metric.Name)
+	}
+}
+
+func (f *Flows) collectors() []prometheus.Collector {
+	all := []prometheus.Collector{f.lost, f.folded}
+	for _, c := range f.counters {
+		all = append(all, c.vec)
+	}
+	return all
+}
+
+// Run counts what comes into the ring until the context ends.
+func (f *Flows) Run(ctx context.Context, ring *observe.Flows) {
+	sweeping := make(chan struct{})
+	go func() {
+		defer close(sweeping)
+		f.sweepAlways(ctx)
+	}()
+	_, next := ring.Bounds()
+	reader := ring.Reader(next)
+	for {
+		flow, lost, err := reader.Next(ctx)
+		if lost > 0 {
+			f.lost.WithLabelValues(lostByRing).Add(float64(lost))
+		}
+		if err != nil {
+			break // the context ended
+		}
+		f.Count(flow)
+	}
+	<-sweeping
+}
+
+func (f *Flows) sweepAlways(ctx context.Context) {
+	tick := time.NewTicker(sweepPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			f.sweep(now)
+		}
+	}
+}
+
+func (f *Flows) sweep(now time.Time) {
+	lives := f.lives()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.counters {
+		c.sweep(now, lives)
+	}
+}
+
+// Count counts one flow, or those that were lost.
+func (f *Flows) Count(flow *observe.Flow) {
+	if flow.IsLost() {
+		f.countLost(flow.Lost)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.counters {
+		c.count(flow, f.converter)
+	}
+}
+
+func (f *Flows) countLost(lost *api.Lost) {
+	if lost == nil {
+		return
+	}
+	source := lostByPrograms
+	if lost.Where == api.LostSubscriber {
+		source = lostByRing
+	}
+	f.lost.WithLabelValues(source).Add(float64(lost.Count))
+}

@@ -1,0 +1,295 @@
+package own
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/observe/metrics/catalog"
+)
+
+// readTime bounds what one scrape may wait for the sources.
+const readTime = 5 * time.Second
+
+// Sources are what a scrape reads. Each may be called concurrently; one that is nil leaves its metrics out.
+type Sources struct {
+	Version api.Version
+	Slots   int // endpoints for which there is room
+	// Count fills in the numbers of networks, endpoints, policies, ports and identities.
+	Count func(*api.Status)
+	// Generations returns the number of the newest change and of the newest that programs follow.
+	Generations func() (newest, applied uint64)
+	Files       func(context.Context) ([]api.PolicyFile, error)
+	// Endpoints returns the endpoints with the packets and bytes of their slots.
+	Endpoints func(context.Context) ([]api.Endpoint, error)
+	// Packets returns the counters of the kernel, those of what passed without a reason.
+	Packets func(context.Context) ([]api.Metric, error)
+	// Tables returns how full the maps are. It may take long: see Tables.
+	Tables func() ([]api.TableUse, error)
+	Events func() api.EventCounts
+	// Flows returns the numbers of the oldest flow in memory and of the next, and for how many there is room.
+	Flows func() (oldest, next uint64, capacity int)
+	// Pools returns how full the address pools are.
+	Pools func(context.Context) ([]Pool, error)
+	// Store returns the size of the store, bytes.
+	Store func() (int64, error)
+}
+
+// Pool is how full an address pool is.
+type Pool struct {
+	Network  string // name; empty: Docker has asked for the pool, and not made its network yet
+	Subnet   netip.Prefix
+	Used     int
+	Capacity float64
+}
+
+// Collector reads the sources when somebody scrapes.
+type Collector struct {
+	sources Sources
+	log     logrus.FieldLogger
+
+	mu     sync.Mutex
+	failed map[string]uint64 // by source
+}
+
+// NewCollector returns the collector of the sources, for a registry.
+func NewCollector(s Sources, log logrus.FieldLogger) *Collector {
+	return &Collector{sources: s, log: log, failed: map[string]uint64{}}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range collected {
+		out <- m.Desc()
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	defer cancel()
+	r := &round{Collector: c, ctx: ctx, out: out}
+	v := c.sources.Version
+	r.give(buildInfo, 1, v.Version, v.Commit, v.Go)
+	r.give(endpointLimit, float64(c.sources.Slots))
+	for _, read := range []struct {
+		name string
+		read func() error
+	}{
+		{"counts", r.counts}, {"policy files", r.files}, {"endpoints", r.endpoints}, {"packets", r.packets}, {"maps", r.tables},
+		{"events", r.events}, {"pools", r.pools}, {"store", r.store},
+	} {
+		if err := read.read(); err != nil {
+			c.fail(read.name, err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for source, n := range c.failed {
+		r.give(failures, float64(n), source)
+	}
+}
+
+// fail counts a source that could not be read, and tells of it once.
+func (c *Collector) fail(source string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed[source]++; c.failed[source] == 1 {
+		c.log.WithError(err).Warnf("read %s for metrics: they are missing (further times are only counted)", source)
+	}
+}
+
+// round is one scrape.
+type round struct {
+	*Collector
+	ctx context.Context
+	out chan<- prometheus.Metric
+}
+
+func (r *round) give(m catalog.Metric, v float64, labels ...string) { r.out <- m.Value(v, labels...) }
+
+func (r *round) counts() error {
+	if r.sources.Count != nil {
+		var s api.Status
+		r.sources.Count(&s)
+		r.give(endpoints, float64(s.Endpoints.Ready), api.StateReady)
+		r.give(endpoints, float64(s.Endpoints.Closed), api.StateClosed)
+		r.give(endpoints, float64(s.Endpoints.Failed), api.StateFailed)
+		r.give(networks, float64(s.Networks))
+		r.give(policies, float64(s.Policies))
+		r.give(identities, float64(s.Identities))
+		r.give(ports, float64(s.Ports))
+	}
+	if r.sources.Generations != nil {
+		newest, done := r.sources.Generations()
+		r.give(generation, float64(newest))
+		r.give(applied, float64(done))
+	}
+	return nil
+}
+
+func (r *round) files() error {
+	if r.sources.Files == nil {
+		return nil
+	}
+	files, err := r.sources.Files(r.ctx)
+	if err != nil {
+		return err
+	}
+	broken := 0
+	for _, f := range files {
+		if len(f.Problems) > 0 {
+			broken++
+		}
+	}
+	r.give(policyFiles, float64(len(files)-broken), "good")
+	r.give(policyFiles, float64(broken), "broken")
+	return nil
+}
+
+// place are the labels of an endpoint. Several endpoints may share them: those whose container is not known yet.
+type place struct{ project, service, container, network string }
+
+func (p place) labels(more ...string) []string {
+	return append([]string{p.project, p.service, p.container, p.network}, more...)
+}
+
+// traffic is what the endpoints of a place sent and got.
+type traffic struct {
+	egress, ingress                     [2]uint64 // packets, bytes
+	revision, instructions              float64
+	egressRestricted, ingressRestricted bool
+}
+
+func (r *round) endpoints() error {
+	if r.sources.Endpoints == nil {
+		return nil
+	}
+	all, err := r.sources.Endpoints(r.ctx)
+	if err != nil {
+		return err
+	}
+	sums, loaded := map[place]*traffic{}, 0
+	for _, e := range all {
+		p := place{e.Project, e.Service, e.Container, e.Network}
+		t := sums[p]
+		if t == nil {
+			t = &traffic{}
+			sums[p] = t
+		}
+		t.add(e)
+		if e.Program.Fingerprint != "" {
+			loaded += 2
+		}
+	}
+	r.give(programs, float64(loaded))
+	for p, t := range sums {
+		r.traffic(p, t)
+	}
+	return nil
+}
+
+func (t *traffic) add(e api.Endpoint) {
+	t.egress[0] += e.Egress.Packets
+	t.egress[1] += e.Egress.Bytes
+	t.ingress[0] += e.Ingress.Packets
+	t.ingress[1] += e.Ingress.Bytes
+	t.revision = max(t.revision, float64(e.Revision))
+	t.instructions += float64(e.Program.Instructions)
+	t.egressRestricted = t.egressRestricted || e.Egress.Enforced
+	t.ingressRestricted = t.ingressRestricted || e.Ingress.Enforced
+}
+
+func (r *round) traffic(p place, t *traffic) {
+	for _, d := range []struct {
+		direction  string
+		counted    [2]uint64
+		restricted bool
+	}{{api.Egress, t.egress, t.egressRestricted}, {api.Ingress, t.ingress, t.ingressRestricted}} {
+		r.give(containerPackets, float64(d.counted[0]), p.labels(d.direction)...)
+		r.give(containerBytes, float64(d.counted[1]), p.labels(d.direction)...)
+		restricted := 0.0
+		if d.restricted {
+			restricted = 1
+		}
+		r.give(containerPolicy, restricted, p.labels(d.direction)...)
+	}
+	r.give(containerRevision, t.revision, p.labels()...)
+	r.give(containerInstructions, t.instructions, p.labels()...)
+}
+
+func (r *round) packets() error {
+	if r.sources.Packets == nil {
+		return nil
+	}
+	all, err := r.sources.Packets(r.ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if m.Reason == "" {
+			r.give(forwardedPackets, float64(m.Packets), m.Direction)
+			r.give(forwardedBytes, float64(m.Bytes), m.Direction)
+			continue
+		}
+		r.give(droppedPackets, float64(m.Packets), m.Reason, m.Direction)
+		r.give(droppedBytes, float64(m.Bytes), m.Reason, m.Direction)
+	}
+	return nil
+}
+
+func (r *round) tables() error {
+	if r.sources.Tables == nil {
+		return nil
+	}
+	all, err := r.sources.Tables()
+	for _, t := range all {
+		r.give(mapEntries, float64(t.Entries), t.Name)
+		r.give(mapCapacity, float64(t.Max), t.Name)
+	}
+	return err
+}
+
+func (r *round) events() error {
+	if r.sources.Events != nil {
+		n := r.sources.Events()
+		r.give(eventsSeen, float64(n.Seen))
+		r.give(eventsLost, float64(n.Lost))
+		r.give(eventsUndecodable, float64(n.Undecodable))
+	}
+	if r.sources.Flows != nil {
+		oldest, next, capacity := r.sources.Flows()
+		r.give(flowsSeen, float64(next-1))
+		r.give(flowsHeld, float64(next-oldest))
+		r.give(flowsCapacity, float64(capacity))
+	}
+	return nil
+}
+
+func (r *round) pools() error {
+	if r.sources.Pools == nil {
+		return nil
+	}
+	all, err := r.sources.Pools(r.ctx)
+	for _, p := range all {
+		r.give(addressesUsed, float64(p.Used), p.Network, p.Subnet.String())
+		r.give(addressesCapacity, p.Capacity, p.Network, p.Subnet.String())
+	}
+	return err
+}
+
+func (r *round) store() error {
+	if r.sources.Store == nil {
+		return nil
+	}
+	size, err := r.sources.Store()
+	if err == nil {
+		r.give(storeBytes, float64(size))
+	}
+	return err
+}
