@@ -41,6 +41,7 @@ type config struct {
 	publish    string
 	clsact     bool
 	metrics    metricsConfig
+	ui         uiConfig
 	logLevel   string
 	logFormat  string
 	remove     bool
@@ -72,6 +73,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	c.metrics.flags(f)
+	c.ui.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&c.remove, "remove", false, "take programs, pairs, addresses and pins out of the kernel and exit; containers lose their network, the store stays")
@@ -183,6 +185,9 @@ func (c *config) check() error {
 		return err
 	}
 	if err := c.metrics.check(); err != nil {
+		return err
+	}
+	if err := c.ui.check(); err != nil {
 		return err
 	}
 	_, err := c.masqueradePorts()

@@ -95,7 +95,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("record what containers do: %w", err)
 	}
-	failed := make(chan error, 4)
+	failed := make(chan error, 6)
 	plugin := &http.Server{
 		Handler: driver.New(driver.Options{
 			Networks: d.manager, Endpoints: d.manager, Ports: d.manager, IPAM: ipam.Driver{Allocator: d.ipam}, Log: d.log,
@@ -105,6 +105,10 @@ func (d *daemon) serve(ctx context.Context) error {
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 	}
 	control := server.New(d.backend(), server.Options{Log: d.log, Metrics: d.metered.handler, Recorder: d.metered.recorder}).HTTP()
+	stopPage, err := d.servePage(control.Handler, failed)
+	if err != nil {
+		return err
+	}
 	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin socket") })
 	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API socket") })
 	scrapes := d.serveMetrics(ctx, failed)
@@ -135,6 +139,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	_ = plugin.Shutdown(stopping) // what does not end in time is cut
 	_ = control.Shutdown(stopping)
 	_, _ = plugin.Close(), control.Close()
+	stopPage()
 	if scrapes != nil {
 		_ = scrapes.Close()
 	}

@@ -54,6 +54,7 @@ type daemon struct {
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
+	page     page
 
 	closers    []func() error
 	background sync.WaitGroup
@@ -68,7 +69,7 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireMetrics, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
+		d.wireSockets, d.wirePage, d.wireMetrics, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
