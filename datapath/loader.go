@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/sirupsen/logrus"
@@ -43,6 +44,8 @@ type Options struct {
 	MapSizes map[string]uint32
 	// MasqueradePorts are the first and last port that masquerading takes; zero means 32768 to 60999.
 	MasqueradePorts [2]uint16
+	// FlowInterval is how often a flow that goes on is told of; 0 means DefaultFlowInterval.
+	FlowInterval time.Duration
 	// TreeLimit is the number of instructions above which a policy is searched in a map; 0 means compile.DefaultLimit.
 	TreeLimit int
 	// Log receives what an operator should know; nil means the standard logger.
@@ -78,6 +81,9 @@ func open(o objects, opts Options) (*Loader, error) {
 	}
 	if opts.MasqueradePorts == [2]uint16{} {
 		opts.MasqueradePorts = [2]uint16{32768, 60999}
+	}
+	if opts.FlowInterval == 0 {
+		opts.FlowInterval = DefaultFlowInterval
 	}
 	if opts.TreeLimit == 0 {
 		opts.TreeLimit = compile.DefaultLimit
@@ -118,6 +124,9 @@ func (l *Loader) read(o objects) (err error) {
 		if l.maps.get(name) == nil {
 			return fmt.Errorf("object container has no map %s", name)
 		}
+	}
+	if err := l.setEvents(); err != nil {
+		return err
 	}
 	return l.loadShared()
 }

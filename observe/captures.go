@@ -88,9 +88,6 @@ func (c *Captures) Lost(slot uint32) (uint64, error) {
 	return b.Lost, nil
 }
 
-// budgetKey is the key of the map event_budget; the first entries are those of the uplinks.
-func budgetKey(slot uint32, class uint32) uint32 { return (slot+1)*abi.EventsClasses + class }
-
 // Close ends a Read that waits.
 func (c *Captures) Close() error { return errors.Join(c.ring.Close(), c.closeMaps()) }
 

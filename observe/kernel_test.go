@@ -33,8 +33,9 @@ func pinned(t *testing.T) (dir string, maps map[string]*ebpf.Map) {
 	maps = map[string]*ebpf.Map{}
 	for _, spec := range []*ebpf.MapSpec{
 		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 1 << 16},
-		{Name: "observers", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1},
-		{Name: "event_budget", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventTypes},
+		{Name: "event_budget", Type: ebpf.Array, KeySize: 4, ValueSize: uint32(budgetSize), MaxEntries: 100 * abi.EventsClasses,
+			Flags: unix.BPF_F_MMAPABLE},
+		{Name: "event_limits", Type: ebpf.Array, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventsClasses},
 	} {
 		m, err := ebpf.NewMap(spec)
 		if err != nil {
@@ -103,25 +104,15 @@ func TestPrivilegedKernel(t *testing.T) {
 	if e.Reason != api.ReasonPolicyDenied || e.Rule != "egress[0]" || time.Since(e.Time).Abs() > time.Minute {
 		t.Errorf("got %+v", e)
 	}
-	loseOn(t, maps["event_budget"], 5)
-	if e := next(t, events); e.Lost == nil || e.Lost.Count != 5*uint64(ebpf.MustPossibleCPU()) {
+	if err := maps["event_budget"].Put(budgetKey(3, abi.EventsFlows), abi.EventBudget{Written: 1, Lost: 5}); err != nil {
+		t.Fatal(err)
+	}
+	if e := next(t, events); e.Lost == nil || e.Lost.Count != 5 || e.Endpoint.Container != "web" {
 		t.Errorf("after the programs lost events: %+v", e)
 	}
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("run: %v", err)
-	}
-}
-
-// loseOn adds n lost drops on each CPU.
-func loseOn(t *testing.T, budget *ebpf.Map, n uint32) {
-	t.Helper()
-	perCPU := make([]abi.Budget, ebpf.MustPossibleCPU())
-	for i := range perCPU {
-		perCPU[i].Lost = n
-	}
-	if err := budget.Put(uint32(abi.EventDrop), perCPU); err != nil {
-		t.Fatal(err)
 	}
 }
 

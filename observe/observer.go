@@ -37,7 +37,11 @@ type Losses map[uint32]Loss
 // Loss counts events.
 type Loss struct {
 	Events uint64
-	Learn  uint64 // of these, those of type abi.EventLearn
+	// Of these:
+	Denials uint64 // drops and audits
+	Flows   uint64
+	Packets uint64 // what is told beside flows at level packets
+	Learn   uint64
 }
 
 // NoSlot is no container's slot.

@@ -5,8 +5,8 @@
 
 enum event_type {
 	EVENT_DROP = 1,    /* a packet was dropped; reason says why */
-	EVENT_VERDICT = 2, /* a policy was judged: reason 0 allowed, otherwise denied */
-	EVENT_TRACE = 3,   /* a packet passed an observation point (only while somebody listens) */
+	EVENT_VERDICT = 2, /* not written: what a policy said is with what became of the packet, and observe tells it apart */
+	EVENT_TRACE = 3,   /* a packet that says something new of its flow, or that is told for itself, passed */
 	EVENT_AUDIT = 4,   /* a policy denied a connection and was not enforced: reason is what enforcing would drop it for */
 	EVENT_LEARN = 5,   /* a container that learns judged a connection; reason 0: its policy allows it */
 	EVENT_TYPES = 6,
@@ -18,12 +18,6 @@ enum event_point {
 	POINT_INGRESS = 2, /* to a container */
 	POINT_UPLINK = 3,  /* from an uplink */
 	POINT_SOCKET = 4,  /* cgroup hooks */
-};
-
-/* What somebody listens to (map observers). Drops and denied verdicts are always written, within the budget. */
-enum observer_flags {
-	OBSERVER_TRACES = 1 << 0,
-	OBSERVER_ALLOWED = 1 << 1, /* verdicts that allow */
 };
 
 /* Events that a container may write in a second of each class, and what the daemon reads in a second of all of them: while

@@ -38,7 +38,6 @@ enum nat_flags nat_flags;
 enum uplink_flags uplink_flags;
 enum event_type event_type;
 enum event_point event_point;
-enum observer_flags observer_flags;
 enum event_rate event_rate;
 enum event_cause event_cause;
 enum event_class event_class;

@@ -9,6 +9,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, (SLOTS_MAX + 1) * EVENTS_CLASSES);
+	__uint(map_flags, BPF_F_MMAPABLE); /* observe looks at all of it every second */
 	__type(key, __u32);
 	__type(value, struct event_budget);
 } event_budget SEC(".maps");

@@ -6,7 +6,6 @@
 #include "../abi/event.h"
 #include "../abi/policy.h"
 #include "../map/hand.h"
-#include "../map/observers.h"
 #include "capture.h"
 #include "event.h"
 #include "metrics.h"

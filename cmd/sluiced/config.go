@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
@@ -46,6 +47,29 @@ type config struct {
 	logFormat  string
 	remove     bool
 	version    bool
+	file         string
+	driver       string
+	runDir       string
+	pluginDir    string
+	stateDir     string
+	policyDir    string
+	pinDir       string
+	cgroup       string
+	docker       string
+	linkPrefix   string
+	pool         int
+	slots        uint32
+	flows        uint32
+	blocks       []string
+	masqPorts    string
+	flowInterval time.Duration
+	publish      string
+	clsact       bool
+	metrics      metricsConfig
+	logLevel     string
+	logFormat    string
+	remove       bool
+	version      bool
 
 	checkHost func(datapath.HostOptions) datapath.Host // tests have other hosts
 }
@@ -69,6 +93,7 @@ func (c *config) flags() *pflag.FlagSet {
 	f.Uint32Var(&c.slots, "slots", 4096, "size of the program arrays: containers times networks, at most")
 	f.Uint32Var(&c.flows, "flows", 131072, "entries of each flow table")
 	f.StringSliceVar(&c.blocks, "address-blocks", blockNames(), "IPv4 blocks that automatic subnets are cut from, PREFIX:LENGTH")
+	f.DurationVar(&c.flowInterval, "flow-interval", datapath.DefaultFlowInterval, "how often a connection that goes on is told of, with its totals so far")
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
@@ -180,6 +205,9 @@ func (c *config) check() error {
 	}
 	if c.pool < 0 || c.slots < 2 || c.flows < 1024 {
 		return fmt.Errorf("pool must be 0 or more, slots 2 or more, flows 1024 or more")
+	}
+	if c.flowInterval < time.Second {
+		return fmt.Errorf("flow-interval %s: use 1s or more", c.flowInterval)
 	}
 	if _, err := c.addressBlocks(); err != nil {
 		return err

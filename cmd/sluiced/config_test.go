@@ -77,6 +77,7 @@ func TestUsage(t *testing.T) {
 		"log format":        {args: []string{"--log-format=xml"}, want: "use text or json"},
 		"driver":            {args: []string{"--driver=a/b"}, want: "driver"},
 		"no slots":          {args: []string{"--slots=1"}, want: "slots"},
+		"flow interval":     {args: []string{"--flow-interval=10ms"}, want: "flow-interval"},
 		"relative path":     {args: []string{"--state-dir=here"}, want: "absolute"},
 		"relative policies": {args: []string{"--policy-dir=here"}, want: "absolute"},
 		"long prefix":       {args: []string{"--link-prefix=muchtoolong"}, want: "link-prefix"},

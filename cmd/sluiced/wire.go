@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-net/sluice/datapath/link"
 	"github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/endpoint"
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/internal/dockerapi"
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
@@ -135,9 +136,10 @@ func (d *daemon) wireDatapath(context.Context) (err error) {
 		return err
 	}
 	d.loader, err = datapath.Open(datapath.Options{
-		PinDir: d.config.pinDir, MasqueradePorts: ports, Log: d.log, MapSizes: map[string]uint32{
+		PinDir: d.config.pinDir, MasqueradePorts: ports, FlowInterval: d.config.flowInterval, Log: d.log, MapSizes: map[string]uint32{
 			"egress_slots": d.config.slots, "ingress_slots": d.config.slots, "slots": 2 * d.config.slots,
-			"flows_tcp": d.config.flows, "flows_any": d.config.flows, "nat": d.config.flows,
+			"event_budget": (d.config.slots + 1) * abi.EventsClasses,
+			"flows_tcp":    d.config.flows, "flows_any": d.config.flows, "nat": d.config.flows,
 		},
 	})
 	if err != nil {

@@ -282,39 +282,25 @@ func TestPrivilegedSlots(t *testing.T) {
 	}
 }
 
-func TestPrivilegedObservers(t *testing.T) {
-	o := NewObservers(newMap(t, "observers"))
-	for _, want := range []uint32{0, abi.ObserverTraces | abi.ObserverAllowed, abi.ObserverAllowed, 0} {
-		if err := o.Set(want); err != nil {
-			t.Fatal(err)
-		}
-		got, err := o.Get()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != want {
-			t.Errorf("flags %d, want %d", got, want)
-		}
-	}
-}
-
 func TestPrivilegedEventBudget(t *testing.T) {
 	m := newMap(t, "event_budget")
-	values := make([]abi.Budget, ebpf.MustPossibleCPU())
-	for i := range values {
-		values[i].Lost = 5
-	}
-	if err := m.Put(uint32(abi.EventDrop), values); err != nil {
-		t.Fatal(err)
-	}
-	e := NewEventBudget(m)
-	for kind, want := range map[uint8]uint64{abi.EventDrop: uint64(5 * len(values)), abi.EventTrace: 0} {
-		got, err := e.Lost(kind)
-		if err != nil {
+	container, none := abi.EventBudget{Written: 3, Lost: 5}, abi.EventBudget{Written: 1}
+	for key, value := range map[uint32]abi.EventBudget{8*abi.EventsClasses + abi.EventsFlows: container, abi.EventsDenials: none} {
+		if err := m.Put(key, &value); err != nil {
 			t.Fatal(err)
 		}
-		if got != want {
-			t.Errorf("type %d: %d lost, want %d", kind, got, want)
-		}
+	}
+	e := NewEventBudget(m)
+	if got, err := e.Of(7, abi.EventsFlows); err != nil || got != container {
+		t.Errorf("slot 7: %+v, %v", got, err)
+	}
+	if got, err := e.OfNone(abi.EventsDenials); err != nil || got != none {
+		t.Errorf("no slot: %+v, %v", got, err)
+	}
+	if got, err := e.Of(7, abi.EventsLearn); err != nil || got != (abi.EventBudget{}) {
+		t.Errorf("another class: %+v, %v", got, err)
+	}
+	if _, err := e.Of(m.MaxEntries(), 0); err == nil {
+		t.Error("a slot beyond the map has a budget")
 	}
 }

@@ -37,7 +37,7 @@ func TestPrivilegedPublishPolicy(t *testing.T) {
 			if verdict, _ := o.enter(refused); verdict != tcDrop || o.counted(abi.DirectionIngress, abi.DropPublishDenied) != before+1 {
 				t.Errorf("protocol %d: not admitted: verdict %d", proto, verdict)
 			}
-			for _, e := range r.drain() {
+			for _, e := range r.drainOf(abi.EventDrop) {
 				if e.Reason != uint16(abi.DropPublishDenied) || e.Side != abi.PolicyPublish || e.Frontend.Host() != 81 || e.Dport.Host() != 8001 {
 					t.Errorf("protocol %d: told %+v", proto, e)
 				}

@@ -99,8 +99,8 @@ const (
 // Constants of enum event_type of bpf/abi.
 const (
 	EventDrop    = 1 // a packet was dropped; reason says why
-	EventVerdict = 2 // a policy was judged: reason 0 allowed, otherwise denied
-	EventTrace   = 3 // a packet passed an observation point (only while somebody listens)
+	EventVerdict = 2 // not written: what a policy said is with what became of the packet, and observe tells it apart
+	EventTrace   = 3 // a packet that says something new of its flow, or that is told for itself, passed
 	EventAudit   = 4 // a policy denied a connection and was not enforced: reason is what enforcing would drop it for
 	EventLearn   = 5 // a container that learns judged a connection; reason 0: its policy allows it
 	EventTypes   = 6
@@ -112,13 +112,6 @@ const (
 	PointIngress = 2 // to a container
 	PointUplink  = 3 // from an uplink
 	PointSocket  = 4 // cgroup hooks
-)
-
-// Constants of enum observer_flags of bpf/abi. What somebody listens to (map observers). Drops and denied verdicts
-// are always written, within the budget.
-const (
-	ObserverTraces  = 1
-	ObserverAllowed = 2 // verdicts that allow
 )
 
 // Constants of enum event_rate of bpf/abi. Events that a container may write in a second of each class, and what the
