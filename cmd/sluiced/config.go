@@ -24,29 +24,6 @@ import (
 
 // config is what can be set by a flag, or by the same name in the configuration file.
 type config struct {
-	file       string
-	driver     string
-	runDir     string
-	pluginDir  string
-	stateDir   string
-	policyDir  string
-	pinDir     string
-	cgroup     string
-	docker     string
-	linkPrefix string
-	pool       int
-	slots      uint32
-	flows      uint32
-	blocks     []string
-	masqPorts  string
-	publish    string
-	clsact     bool
-	metrics    metricsConfig
-	ui         uiConfig
-	logLevel   string
-	logFormat  string
-	remove     bool
-	version    bool
 	file         string
 	driver       string
 	runDir       string
@@ -66,6 +43,7 @@ type config struct {
 	publish      string
 	clsact       bool
 	metrics      metricsConfig
+	ui           uiConfig
 	logLevel     string
 	logFormat    string
 	remove       bool
