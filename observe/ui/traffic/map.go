@@ -67,9 +67,9 @@ type Edge struct {
 	First       time.Time  `json:"first"`
 	Last        time.Time  `json:"last"`
 	LastDrop    time.Time  `json:"lastDrop,omitzero"`
-	LastPass    time.Time  `json:"lastPass,omitzero"`
-	Connections uint64     `json:"connections"` // opened so far
-	Bytes       float64    `json:"bytes"`       // so far, both ways
+	LastPass    time.Time  `json:"lastPass,omitzero"` // when it was answered last
+	Connections uint64     `json:"connections"`       // opened so far
+	Bytes       float64    `json:"bytes"`             // so far, both ways
 	Ports       []Port     `json:"ports,omitempty"`
 	Denials     []Denial   `json:"denials,omitempty"`
 	Policies    []string   `json:"policies,omitempty"` // documents that allowed it
@@ -223,7 +223,9 @@ func (m *Map) count(e *edge, f *observe.Flow) {
 		}
 	case abi.EventTrace:
 		a, from, first := m.conns.since(f)
-		e.LastPass = f.Time
+		if f.Received().Packets > 0 { // of what only went out, the other end may have dropped it
+			e.LastPass = f.Time
+		}
 		e.series.add(from, f.Time, a)
 		e.Bytes += a.sent + a.received
 		p := e.port(f)

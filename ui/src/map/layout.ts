@@ -28,10 +28,12 @@ export interface Layout {
 }
 
 /** Sizes of cards; style.css draws them so. */
-export const card = { width: 220, head: 48, row: 24, rows: 5, ports: 28, pad: 8 };
+export const card = { width: 204, head: 48, row: 24, rows: 5, ports: 28, pad: 8 };
 const title = 38; // above the cards of a project
 const margin = 20; // within a project
-const label = { width: 104, height: 22 };
+const label = { width: 92, height: 20 };
+// Lines through a gate have their label between two of its points: it needs no room of its own.
+const bare = { width: 28, height: 0 };
 
 /** cardHeight of that many rows, of which only some are shown. */
 export function cardHeight(rows: number, ports: boolean): number {
@@ -76,7 +78,7 @@ const gate = (way: "in" | "out", box: string) => `gate:${way}:${box}`;
 /** within lays out the cards of one project, and the gates of its sides. */
 function within(box: string, members: Group[], links: Link[], groups: Map<string, Group>, rowsOf: Rows): Inner {
   const graph = new Graph({ multigraph: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 26, edgesep: 20, ranksep: 46 });
+  graph.setGraph({ rankdir: "LR", nodesep: 24, edgesep: 20, ranksep: 36 });
   graph.setDefaultEdgeLabel(() => ({}));
   const solid = members.some((m) => m.kind !== "container");
   for (const m of members) {
@@ -93,10 +95,10 @@ function within(box: string, members: Group[], links: Link[], groups: Map<string
       left.add(l.from);
     } else if (to === box) {
       graph.setNode(gate("in", from), { width: 1, height: 8 });
-      graph.setEdge(gate("in", from), l.to, { ...label, labelpos: "c" }, l.id);
+      graph.setEdge(gate("in", from), l.to, { ...bare }, l.id);
     } else if (from === box) {
       graph.setNode(gate("out", to), { width: 1, height: 8 });
-      graph.setEdge(l.from, gate("out", to), { ...label, labelpos: "c" }, l.id);
+      graph.setEdge(l.from, gate("out", to), { ...bare }, l.id);
     }
   }
   pin(graph, members, entered, left);
@@ -121,7 +123,7 @@ function pin(graph: Graph, members: Group[], entered: Set<string>, left: Set<str
 /** between lays out the projects, and what is outside. */
 function between(boxes: string[], inner: Map<string, Inner>, links: Link[], groups: Map<string, Group>): Graph {
   const graph = new Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 44, edgesep: 16, ranksep: 110, marginx: 24, marginy: 24 });
+  graph.setGraph({ rankdir: "LR", nodesep: 32, edgesep: 16, ranksep: 84, marginx: 20, marginy: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const b of boxes) graph.setNode(b, { width: inner.get(b)!.w, height: inner.get(b)!.h });
   for (const l of links) {
@@ -167,8 +169,28 @@ function route(l: Link, groups: Map<string, Group>, inner: Map<string, Inner>, o
   const leaving = part(inner.get(from)!, outer, from, l.from, gate("out", to), l.id);
   const entering = part(inner.get(to)!, outer, to, gate("in", from), l.to, l.id);
   const middle = ((outer.edge(from, to) as { points?: Point[] } | undefined)?.points ?? []).slice(1, -1);
-  const points = [...(leaving?.points ?? [center(a)]), ...middle, ...(entering?.points ?? [center(b)])];
-  return { points, label: entering?.label ?? leaving?.label ?? direct(a, b).label };
+  const points = calm([...(leaving?.points ?? [center(a)]), ...middle, ...(entering?.points ?? [center(b)])]);
+  return { points, label: longest((entering ?? leaving)?.points ?? points) };
+}
+
+/** calm leaves points out that are too near to one another to be anything but a wobble. */
+function calm(points: Point[]): Point[] {
+  const out = [points[0]!];
+  for (const p of points.slice(1, -1)) if (Math.abs(p.x - out[out.length - 1]!.x) >= 48) out.push(p);
+  if (points.length > 1) out.push(points[points.length - 1]!);
+  return out;
+}
+
+/** longest is the middle of a line's longest stretch. */
+function longest(points: Point[]): Point {
+  let [best, at] = [-1, points[0]!];
+  for (const [i, p] of points.entries()) {
+    const q = points[i + 1];
+    if (!q || Math.abs(q.x - p.x) <= best) continue;
+    best = Math.abs(q.x - p.x);
+    at = { x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 };
+  }
+  return at;
 }
 
 function part(inner: Inner, outer: Graph, box: string, from: string, to: string, id: string): Route | undefined {
@@ -266,7 +288,10 @@ export function settled(old: Layout, groups: Map<string, Group>, links: Iterable
     if (!box || box.h !== cardHeight(rowsOf(g), g.nodes.some((n) => (n.ports ?? []).length > 0))) return false;
   }
   const linked = new Set<string>();
-  for (const id of old.routes.keys()) for (const end of id.split(" ")) linked.add(end);
+  for (const id of old.routes.keys()) {
+    const [from = "", to = ""] = id.split(" ");
+    if (from !== to) linked.add(from).add(to);
+  }
   for (const l of links) if (l.from !== l.to && !(linked.has(l.from) && linked.has(l.to))) return false;
   return true;
 }

@@ -44,7 +44,7 @@ export function Line({ link, route, selected, dimmed, names, onSelect }: Props) 
     <g
       class={classes.filter(Boolean).join(" ")}
       role="button"
-      tabIndex={0}
+      tabindex={0}
       aria-label={text}
       aria-pressed={selected}
       data-link={link.id}
@@ -61,21 +61,24 @@ export function Line({ link, route, selected, dimmed, names, onSelect }: Props) 
       {link.state !== "dropped" && <path class="stroke" d={d} stroke-width={w} marker-end={`url(#tip${link.state === "audit" ? "-audit" : ""})`} />}
       {link.state !== "dropped" && total >= 1 && <path class="pulse" d={d} stroke-width={Math.max(1.5, w * 0.45)} />}
       {red && <path class="drop" d={path(route.points, link.state === "both" ? w / 2 + 4 : 0)} stroke-width={2} marker-end="url(#tip-drop)" />}
-      <Label link={link} route={route} red={red} />
     </g>
   );
 }
 
-function Label({ link, route, red }: { link: Link; route: Route; red: boolean }) {
+const room = 24; // characters of a label's line
+
+/** Label is what is written on a line. It stands above cards, so that it can be read wherever the line goes. */
+export function Label({ link, route, dimmed }: { link: Link; route: Route; dimmed: boolean }) {
+  const red = link.state === "dropped" || link.state === "both";
   const lines = red ? [reason(link), ports(link)].filter(Boolean) : [caption(link)];
-  const longest = Math.max(...lines.map((l) => Math.min(l.length, 34)));
-  const [w, h] = [longest * 6.1 + 14, lines.length * 14 + 6];
+  const longest = Math.max(...lines.map((l) => Math.min(l.length, room)));
+  const [w, h] = [longest * 6 + 14, lines.length * 14 + 5];
   return (
-    <g class="label" transform={`translate(${route.label.x} ${route.label.y})`}>
+    <g class={`label ${link.state}${dimmed ? " dimmed" : ""}`} transform={`translate(${route.label.x} ${route.label.y})`}>
       <rect x={-w / 2} y={-h / 2} width={w} height={h} rx={7} />
       {lines.map((l, i) => (
         <text key={i} y={(i - (lines.length - 1) / 2) * 14 + 4} class={red && i === 0 ? "why" : undefined}>
-          {l.length > 34 ? `${l.slice(0, 33)}…` : l}
+          {l.length > room ? `${l.slice(0, room - 1)}…` : l}
         </text>
       ))}
     </g>

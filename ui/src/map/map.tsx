@@ -4,7 +4,7 @@ import * as state from "../state";
 import { arrange, card as sizes, direct, settled, type Layout, type Route } from "./layout";
 import { peers, type Link } from "./group";
 import { Card, rows } from "./card";
-import { Line } from "./line";
+import { Label, Line } from "./line";
 import { Viewport } from "./viewport";
 import { Tools } from "./tools";
 
@@ -17,8 +17,9 @@ function useLayout(): { layout: Layout; tidy: () => void; untidy: number } {
   const links = state.linkMap.value;
   const rowCount = useMemo(() => {
     const counts = new Map<string, number>();
-    // Addresses outside come and go: the card keeps its size.
-    for (const g of groups.values()) counts.set(g.id, g.kind === "container" ? rows(g, []).length : g.kind === "world" ? 4 : 0);
+    // Addresses outside come and go: their card has one of two sizes.
+    const outside = (id: string) => (peers(id, links.values()).length > 2 ? 4 : 2);
+    for (const g of groups.values()) counts.set(g.id, g.kind === "container" ? rows(g, []).length : g.kind === "world" ? outside(g.id) : 0);
     return counts;
   }, [groups]);
   const rowsOf = (g: { id: string }) => rowCount.get(g.id) ?? 0;
@@ -83,7 +84,7 @@ export function ServiceMap() {
         onClick={(e) => e.target === e.currentTarget && (state.selection.value = null)}
       >
         <div
-          class={`world${v.scale < 0.6 ? " far" : ""}`}
+          class={`world${v.scale < 0.42 ? " far" : ""}`}
           style={{ transform: `translate(${v.x}px, ${v.y}px) scale(${v.scale})`, width: `${layout.w}px`, height: `${layout.h}px` }}
         >
           {[...layout.projects].map(([name, b]) => (
@@ -127,6 +128,14 @@ export function ServiceMap() {
               )
             );
           })}
+          <svg class="labels" width={layout.w} height={layout.h} aria-hidden="true">
+            {[...links]
+              .sort((a, b) => Number(a.state !== "ok") - Number(b.state !== "ok"))
+              .map((l) => {
+                const route = routeOf(l);
+                return route && <Label key={l.id} link={l} route={route} dimmed={near !== null && !near.links.has(l.id)} />;
+              })}
+          </svg>
         </div>
         {groups.size === 0 && <Nothing />}
       </div>

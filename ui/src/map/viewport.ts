@@ -22,7 +22,7 @@ export class Viewport {
     const area = this.area();
     if (!area || w === 0) return;
     const [aw, ah] = [area.clientWidth, area.clientHeight];
-    const scale = Math.max(0.45, Math.min(1.1, (aw - 16) / w, (ah - 16) / h));
+    const scale = Math.max(0.42, Math.min(1.1, (aw - 16) / w, (ah - 16) / h));
     this.at.value = { scale, x: Math.max(8, (aw - w * scale) / 2), y: Math.max(8, (ah - h * scale) / 2) };
   }
 

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import * as api from "../api";
 import type { History } from "../model";
-import { rate } from "../format";
+import { clock, rate } from "../format";
 import * as state from "../state";
 
 const period = 2000; // ms between questions: that of the history's buckets
@@ -74,7 +74,7 @@ function options(width: number): uPlot.Options {
     padding: [8, 4, 0, 0],
     scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, Math.max(max, 100)] }, d: { range: (_u, _min, max) => [0, Math.max(max, 1)] } },
     axes: [
-      { ...axis, size: 24, space: 70 },
+      { ...axis, size: 24, space: 70, values: (_u, times) => times.map((t) => clock(new Date(t * 1000).toISOString()).slice(0, 5)) },
       { ...axis, size: 62, space: 34, values: (_u, values) => values.map((v) => rate(v)) },
     ],
     series: [

@@ -343,7 +343,7 @@ function FlowPanel({ flow: f }: { flow: Flow }) {
         ]}
       />
       {name(from) && name(to) && f.protocol && (
-        <Section title="May it?">
+        <Section title={`May ${name(from)} open ${port(f)} to ${name(to)}?`}>
           <Explain from={name(from)} to={target(name(to), f.protocol, f.port)} />
         </Section>
       )}
