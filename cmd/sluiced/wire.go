@@ -62,6 +62,7 @@ type daemon struct {
 	convert  *convert.Converter
 	agent    *hubble.AgentLog
 	hubble   hubbleServer
+	page     page
 
 	stopping   context.Context // ends when the daemon is told to stop
 	closers    []func() error
@@ -77,8 +78,8 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
-		d.wireHubble, d.wireExports,
+		d.wireSockets, d.wirePage, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore,
+		d.wireObserver, d.wireHubble, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err

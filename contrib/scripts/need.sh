@@ -22,6 +22,16 @@ for part in "$@"; do
     want libbpf-dev /usr/include/bpf/bpf_helpers.h
     want linux-libc-dev /usr/include/linux/bpf.h
     ;;
+  ui)
+    want nodejs node
+    want npm npm
+    ;;
+  browser)
+    want nodejs node
+    want npm npm
+    want chromium chromium
+    want fonts-dejavu-core /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+    ;;
   unit)
     want gcc gcc # the race detector is C
     want libc6-dev /usr/include/stdlib.h
