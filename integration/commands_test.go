@@ -54,6 +54,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["hubble-clients"] = getHubble
 	all["hubble-filters"] = countFilters
 	all["dashboards"] = runDashboards
+	all["collector"] = getCollector
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
@@ -192,7 +193,8 @@ func controlDaemon(s *scene, ts *testscript.TestScript, args []string) error {
 		}
 		return s.host.StartDaemon(args[1:]...)
 	case "second":
-		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir()}
+		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir(),
+			"--export-dir", s.host.ExportDir()}
 		return inHost(s, ts, append(argv, args[1:]...)...)
 	}
 	ts.Fatalf("unknown: daemon %s", args[0])
@@ -252,4 +254,11 @@ func inPath(bin string, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// getCollector is "collector": it sets $COLLECTOR to a program that takes OTLP, and builds it first if it must.
+func getCollector(_ *scene, ts *testscript.TestScript, _ []string) error {
+	path, err := hosts.GetCollector()
+	ts.Setenv("COLLECTOR", path)
+	return err
 }
