@@ -28,12 +28,26 @@ type kernelTables struct {
 	nat       *maps.NAT
 	metrics   *maps.Metrics
 	slots     *maps.Slots
+	expirer   *maps.Expirer
 }
 
-func newKernelTables(l *datapath.Loader) *kernelTables {
+// containerAddresses are the addresses of containers. The flows of one that is removed end.
+type containerAddresses struct {
+	*maps.Endpoints
+	expirer *maps.Expirer
+}
+
+func (a containerAddresses) Delete(addr netip.Addr) error {
+	err := a.Endpoints.Delete(addr)
+	a.expirer.Gone(addr)
+	return err
+}
+
+func newKernelTables(l *datapath.Loader, log logrus.FieldLogger) *kernelTables {
 	endpoints, nat := maps.NewEndpoints(l.Map("endpoints")), maps.NewNAT(l.Map("nat"))
 	flows := maps.NewFlows(l.Map("flows_tcp"), l.Map("flows_any"))
 	return &kernelTables{
+		expirer:   maps.NewExpirer(flows, nat, log),
 		endpoints: endpoints, services: maps.NewServices(l.Map("services"), flows, nat, endpoints), flows: flows, nat: nat,
 		metrics: maps.NewMetrics(l.Map("metrics")), slots: maps.NewSlots(l.Map("slots")),
 	}
