@@ -155,7 +155,7 @@ func (d *daemon) wireDatapath(context.Context) (err error) {
 		return err
 	}
 	d.closing(d.loader.Close)
-	d.kernel = newKernelTables(d.loader)
+	d.kernel = newKernelTables(d.loader, d.log)
 	return nil
 }
 
@@ -213,7 +213,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	}
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
-		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
+		Store: d.store, Programs: d.loader, Addresses: containerAddresses{d.kernel.endpoints, d.kernel.expirer}, Links: d.links, Frontends: d.kernel.services,
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
