@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/disk"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/service"
 	"github.com/sluice-net/sluice/service/hostport"
@@ -52,6 +53,7 @@ type daemon struct {
 	ipam     *ipam.Allocator
 	manager  *endpoint.Manager
 	observer *observe.Observer
+	flows    *disk.Store // nil: none
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
@@ -222,15 +224,6 @@ func (d *daemon) restore(ctx context.Context) error {
 	if err := d.manager.LoadPolicyFiles(ctx); err != nil {
 		return fmt.Errorf("load policy files: %w", err)
 	}
-	return nil
-}
-
-func (d *daemon) wireObserver(context.Context) error {
-	ring, err := observe.Open(filepath.Join(d.config.pinDir, "maps"))
-	if err != nil {
-		return err
-	}
-	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log, Size: observe.FlowsIn(int64(d.config.observe.memory))})
 	return nil
 }
 
