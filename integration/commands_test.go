@@ -32,6 +32,9 @@ func simpleCommands() map[string]command {
 		"outside": runOutside,
 		"far":     runFar,
 		"host":    runHost,
+		"hubble":  runHubble,
+
+		"hubble-old": runHubbleOld,
 	}
 }
 
@@ -48,7 +51,10 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["session"] = runSession
 	all["agree"] = checkAgreement
 	all["recipes"] = runRecipes
+	all["hubble-clients"] = getHubble
+	all["hubble-filters"] = countFilters
 	all["dashboards"] = runDashboards
+	all["collector"] = getCollector
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
@@ -187,7 +193,8 @@ func controlDaemon(s *scene, ts *testscript.TestScript, args []string) error {
 		}
 		return s.host.StartDaemon(args[1:]...)
 	case "second":
-		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir()}
+		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir(),
+			"--export-dir", s.host.ExportDir()}
 		return inHost(s, ts, append(argv, args[1:]...)...)
 	}
 	ts.Fatalf("unknown: daemon %s", args[0])
@@ -247,4 +254,11 @@ func inPath(bin string, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// getCollector is "collector": it sets $COLLECTOR to a program that takes OTLP, and builds it first if it must.
+func getCollector(_ *scene, ts *testscript.TestScript, _ []string) error {
+	path, err := hosts.GetCollector()
+	ts.Setenv("COLLECTOR", path)
+	return err
 }

@@ -95,7 +95,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("record what containers do: %w", err)
 	}
-	failed := make(chan error, 4)
+	failed := make(chan error, 6)
 	plugin := &http.Server{
 		Handler: driver.New(driver.Options{
 			Networks: d.manager, Endpoints: d.manager, Ports: d.manager, IPAM: ipam.Driver{Allocator: d.ipam}, Log: d.log,
@@ -108,6 +108,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin socket") })
 	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API socket") })
 	scrapes := d.serveMetrics(ctx, failed)
+	d.serveHubble(ctx, failed)
 	d.background.Go(func() {
 		if err := d.observer.Run(ctx); err != nil {
 			failed <- fmt.Errorf("observe events: %w", err)
@@ -118,11 +119,13 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
 	d.background.Go(func() { d.manager.Record(ctx, learning) })
 	d.background.Go(func() { d.manager.FollowPolicyFiles(ctx) })
+	d.background.Go(func() { d.exports.Follow(ctx) })
 	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
 	d.log.WithFields(logrus.Fields{
 		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
 	}).Info("ready")
 	d.tell("READY=1")
+	d.agent.Started()
 
 	select {
 	case <-ctx.Done():

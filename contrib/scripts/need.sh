@@ -40,6 +40,7 @@ for part in "$@"; do
     want curl curl # as the README has it
     want busybox-static /bin/busybox
     want patchelf patchelf
+    want openssl openssl # certificates of hubble-relay, as docs/hubble.md makes them
     want ca-certificates /etc/ssl/certs/ca-certificates.crt
     want debian-archive-keyring '/usr/share/keyrings/debian-archive-keyring.*'
     [ "$part" = bench ] || want prometheus prometheus # with promtool, which checks contrib/prometheus
