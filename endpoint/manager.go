@@ -103,6 +103,7 @@ type Manager struct {
 	refused    map[string]refusal      // by endpoint id
 	host       datapath.HostNetwork
 	running    map[string]*running // by endpoint id
+	captures   map[string]uint32   // by container's name: bytes of its packets that its programs capture
 	retired    []identity.ID       // one hold each, to be released when a pass has ended their use
 
 	policyFiles  policyFiles

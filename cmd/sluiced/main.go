@@ -105,6 +105,10 @@ func (d *daemon) serve(ctx context.Context) error {
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 	}
 	control := server.New(d.backend(), server.Options{Log: d.log, Metrics: d.metered.handler, Recorder: d.metered.recorder}).HTTP()
+	stopPage, err := d.servePage(control.Handler, failed)
+	if err != nil {
+		return err
+	}
 	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin socket") })
 	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API socket") })
 	scrapes := d.serveMetrics(ctx, failed)
@@ -138,6 +142,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	_ = plugin.Shutdown(stopping) // what does not end in time is cut
 	_ = control.Shutdown(stopping)
 	_, _ = plugin.Close(), control.Close()
+	stopPage()
 	if scrapes != nil {
 		_ = scrapes.Close()
 	}

@@ -62,22 +62,24 @@ type daemon struct {
 	convert  *convert.Converter
 	agent    *hubble.AgentLog
 	hubble   hubbleServer
+	page     page
 
+	stopping   context.Context // ends when the daemon is told to stop
 	closers    []func() error
 	background sync.WaitGroup
 }
 
 // wire constructs the daemon. On error whatever was made is closed again; the kernel's state stays as it was.
 func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err error) {
-	d = &daemon{config: c, log: log, started: time.Now()}
+	d = &daemon{config: c, log: log, started: time.Now(), stopping: ctx}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
-		d.wireHubble, d.wireExports,
+		d.wireSockets, d.wirePage, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore,
+		d.wireObserver, d.wireHubble, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
@@ -266,6 +268,6 @@ func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
 		Identities: d.manager, Policies: d.manager, Insight: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
-		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
+		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Traffic: trafficView{d.manager, d.kernel, d.observer, d.stopping}, Captures: captureView{d.captureHub(), d.stopping}, Log: logLevel{d.log},
 	}
 }

@@ -22,9 +22,20 @@ for part in "$@"; do
     want libbpf-dev /usr/include/bpf/bpf_helpers.h
     want linux-libc-dev /usr/include/linux/bpf.h
     ;;
+  ui)
+    want nodejs node
+    want npm npm
+    ;;
+  browser)
+    want nodejs node
+    want npm npm
+    want chromium chromium
+    want fonts-dejavu-core /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+    ;;
   unit)
     want gcc gcc # the race detector is C
     want libc6-dev /usr/include/stdlib.h
+    want tcpdump tcpdump # what filters select is compared with it
     ;;
   packet | netns)
     want iproute2 ip
@@ -38,6 +49,7 @@ for part in "$@"; do
     want iproute2 ip
     want iptables iptables
     want curl curl # as the README has it
+    want tcpdump tcpdump # reads captures
     want busybox-static /bin/busybox
     want patchelf patchelf
     want openssl openssl # certificates of hubble-relay, as docs/hubble.md makes them
