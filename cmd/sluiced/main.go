@@ -117,6 +117,7 @@ func (d *daemon) serve(ctx context.Context) error {
 			failed <- fmt.Errorf("observe events: %w", err)
 		}
 	})
+	d.background.Go(func() { d.keepFlows(ctx) })
 	changes := d.docker.Changes(ctx, func(err error) { d.log.WithError(err).Warn("lost Docker's events, connecting again") })
 	d.background.Go(func() { d.manager.Run(ctx) })
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })

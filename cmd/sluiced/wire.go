@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/disk"
 	"github.com/sluice-net/sluice/observe/export"
 	"github.com/sluice-net/sluice/observe/hubble"
 	"github.com/sluice-net/sluice/observe/hubble/convert"
@@ -56,6 +57,7 @@ type daemon struct {
 	manager  *endpoint.Manager
 	observer *observe.Observer
 	exports  *export.Exports
+	flows    *disk.Store // nil: none
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
@@ -232,16 +234,6 @@ func (d *daemon) restore(ctx context.Context) error {
 	if err := d.manager.LoadPolicyFiles(ctx); err != nil {
 		return fmt.Errorf("load policy files: %w", err)
 	}
-	return nil
-}
-
-func (d *daemon) wireObserver(context.Context) error {
-	ring, err := observe.Open(filepath.Join(d.config.pinDir, "maps"))
-	if err != nil {
-		return err
-	}
-	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log, Size: observe.FlowsIn(int64(d.config.observe.memory))})
-	d.kernel.flows.OnOver(d.observer.Publish)
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (d *daemon) meter() {
 		Version: api.Build(), Slots: int(d.loader.Slots()), Count: d.manager.Count,
 		Generations: func() (newest, applied uint64) { return d.manager.Generation(), d.manager.AppliedGeneration() },
 		Files:       d.manager.PolicyFiles, Endpoints: endpointsView{d.manager, d.kernel, d.loader}.Endpoints,
-		Packets: view.Metrics, Tables: d.metered.tables, Events: d.observer.Counts, Pools: d.pools,
+		Packets: view.Metrics, Tables: d.metered.tables, Events: d.observer.Counts, Pools: d.pools, Exports: d.exports.List,
 		Flows: func() (oldest, next uint64, capacity int) {
 			oldest, next = d.observer.Flows().Bounds()
 			return oldest, next, d.observer.Flows().Size()

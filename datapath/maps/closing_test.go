@@ -1,13 +1,9 @@
 package maps
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
-
-	"github.com/sirupsen/logrus"
 
 	"github.com/sluice-net/sluice/internal/abi"
 )
@@ -118,49 +114,5 @@ func TestPrivilegedManyClosings(t *testing.T) {
 	}
 	if _, ended, err := f.deleteIf(Flow.Expired); err != nil || ended != n || len(seen) != n {
 		t.Errorf("%d of %d ended and %d were told, %v", ended, n, len(seen), err)
-	}
-}
-
-// TestPrivilegedGone: the flows of an address that nobody has any more end at once, in either direction and with their totals;
-// those of its next holder and of others go on.
-func TestPrivilegedGone(t *testing.T) {
-	f := newFlows(t)
-	ended := make(chan abi.Event, 10)
-	f.OnOver(func(events ...abi.Event) {
-		for _, e := range events {
-			ended <- e
-		}
-	})
-	enterFlow(t, f, udp, "10.0.0.9:1", "10.0.0.2:53", abi.Flow{Opened: 1, Teller: 1}, 0)
-	enterFlow(t, f, tcp, "10.0.0.2:2", "10.0.0.9:80", abi.Flow{Opened: 1, Teller: 1}, 0)
-	enterFlow(t, f, udp, "10.0.0.9:3", "10.0.0.2:53", abi.Flow{Opened: 1 << 63, Teller: 1}, 0) // of the next holder
-	enterFlow(t, f, udp, "10.0.0.8:4", "10.0.0.2:53", abi.Flow{Opened: 1, Teller: 1}, 0)
-	nat := NewNAT(newMap(t, "nat"))
-	e := NewExpirer(f, nat, logrus.New())
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.Run(ctx)
-	}()
-	e.Gone(addr("10.0.0.9"))
-	e.Gone(addr("10.0.0.77"))
-	var ports []uint16
-	for range 2 {
-		select {
-		case e := <-ended:
-			ports = append(ports, e.Sport.Host())
-		case <-time.After(5 * time.Second):
-			t.Fatal("no flow ended")
-		}
-	}
-	stop()
-	<-done
-	slices.Sort(ports)
-	if !slices.Equal(ports, []uint16{1, 2}) {
-		t.Errorf("the flows from ports %v ended", ports)
-	}
-	if got, want := all(t, f), []string{"17 10.0.0.8:4 10.0.0.2:53", "17 10.0.0.9:3 10.0.0.2:53"}; !slices.Equal(got, want) {
-		t.Errorf("flows %q, want %q", got, want)
 	}
 }

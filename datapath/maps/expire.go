@@ -17,39 +17,31 @@ const (
 	maxRound = time.Minute
 )
 
-// gonePause is how long addresses that are gone are gathered, since every look at the flows is one at all of them.
-const gonePause = 100 * time.Millisecond
+// releasePause is how long addresses are collected that containers gave up.
+const releasePause = 500 * time.Millisecond
 
 // Expirer removes flows that are over and the masquerade ports that they held. The maps would do without it, since they
-// throw out what was unused longest; but ports come free, lists stay short, and the flows' totals are told.
+// throw out what was unused longest; but ports come free and lists stay short.
 type Expirer struct {
-	Flows *Flows
-	NAT   *NAT
-	Log   logrus.FieldLogger
+	flows *Flows
+	nat   *NAT
+	log   logrus.FieldLogger
 
-	mu   sync.Mutex
-	gone map[netip.Addr]uint64 // when, by the clock of Flow.Opened
-	wake chan struct{}
+	mu       sync.Mutex
+	released map[netip.Addr]uint64 // when their containers gave them up, CLOCK_MONOTONIC ns
+	wake     chan struct{}
 }
 
-// NewExpirer returns an expirer of these maps; Run makes it work.
+// NewExpirer returns an Expirer that Run starts.
 func NewExpirer(flows *Flows, nat *NAT, log logrus.FieldLogger) *Expirer {
-	return &Expirer{Flows: flows, NAT: nat, Log: log, gone: map[netip.Addr]uint64{}, wake: make(chan struct{}, 1)}
+	return &Expirer{flows: flows, nat: nat, log: log, released: map[netip.Addr]uint64{}, wake: make(chan struct{}, 1)}
 }
 
-// Round is what one pass did.
-type Round struct {
-	Seen, Flows, Mappings int // entries looked at; removed flows and mappings
-}
-
-// Gone says that nobody has an address any more: its flows end, within a moment. Those that its next holder opens do not.
-func (e *Expirer) Gone(addr netip.Addr) {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return // the clock exists on every supported kernel
-	}
+// Release says that the address has no container any more. The flows that it had are over: the container that gets it
+// next begins with none.
+func (e *Expirer) Release(addr netip.Addr) {
 	e.mu.Lock()
-	e.gone[addr] = uint64(now.Nano())
+	e.released[addr] = monotonic()
 	e.mu.Unlock()
 	select {
 	case e.wake <- struct{}{}:
@@ -57,76 +49,78 @@ func (e *Expirer) Gone(addr netip.Addr) {
 	}
 }
 
-// Once makes one pass.
-func (e *Expirer) Once() (r Round, err error) {
-	gone := e.takeGone()
-	over := func(f Flow) bool { return f.Expired() || f.ofGone(gone) }
-	if r.Seen, r.Flows, err = e.Flows.deleteIf(over); err != nil {
-		return r, err
-	}
-	r.Mappings, err = e.NAT.Free(e.Flows)
-	return r, err
-}
-
-// endGone ends the flows of addresses that are gone, and says whether there were such addresses.
-func (e *Expirer) endGone() error {
-	gone := e.takeGone()
-	if len(gone) == 0 {
-		return nil
-	}
-	_, _, err := e.Flows.deleteIf(func(f Flow) bool { return f.ofGone(gone) })
+// endReleased ends the flows that addresses had when they were given up.
+func (e *Expirer) endReleased() error {
+	e.mu.Lock()
+	released := e.released
+	e.released = map[netip.Addr]uint64{}
+	e.mu.Unlock()
+	_, _, err := e.flows.deleteIf(func(f Flow) bool {
+		return f.State.Opened < max(released[f.Initiator.Addr()], released[f.Responder.Addr()])
+	})
 	return err
 }
 
-func (e *Expirer) takeGone() map[netip.Addr]uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	gone := e.gone
-	e.gone = map[netip.Addr]uint64{}
-	return gone
+// monotonic is the clock of abi.Flow.Opened.
+func monotonic() uint64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0 // the clock exists on every supported kernel
+	}
+	return uint64(ts.Nano())
 }
 
-// ofGone tells whether the flow was opened before one of its ends was gone.
-func (f Flow) ofGone(gone map[netip.Addr]uint64) bool {
-	for _, a := range []netip.Addr{f.Initiator.Addr(), f.Responder.Addr()} {
-		if when, ok := gone[a]; ok && f.State.Opened < when {
-			return true
-		}
+// Round is what one pass did.
+type Round struct {
+	Seen, Flows, Mappings int // entries looked at; removed flows and mappings
+}
+
+// Once makes one pass.
+func (e *Expirer) Once() (r Round, err error) {
+	if r.Seen, r.Flows, err = e.flows.deleteIf(Flow.Expired); err != nil {
+		return r, err
 	}
-	return false
+	r.Mappings, err = e.nat.Free(e.flows)
+	return r, err
 }
 
 // Run makes passes until ctx ends: the more there is to remove, the more often.
 func (e *Expirer) Run(ctx context.Context) {
+	var releases sync.WaitGroup
+	releases.Go(func() { e.followReleases(ctx) })
+	defer releases.Wait()
 	pause := minRound
-	next := time.NewTimer(pause)
-	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		r, err := e.Once()
+		if err != nil {
+			e.log.WithError(err).Warn("expire flows")
+			continue
+		}
+		pause = nextPause(pause, r)
+	}
+}
+
+// followReleases ends the flows of addresses soon after they were given up.
+func (e *Expirer) followReleases(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.wake:
-			e.await(ctx, gonePause)
-			if err := e.endGone(); err != nil {
-				e.Log.WithError(err).Warn("end the flows of containers that are gone")
-			}
-			continue
-		case <-next.C:
 		}
-		r, err := e.Once()
-		if err != nil {
-			e.Log.WithError(err).Warn("expire flows")
-		} else {
-			pause = nextPause(pause, r)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(releasePause):
 		}
-		next.Reset(pause)
-	}
-}
-
-func (e *Expirer) await(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
+		if err := e.endReleased(); err != nil {
+			e.log.WithError(err).Warn("end flows of containers that are gone")
+		}
 	}
 }
 

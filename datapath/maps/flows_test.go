@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -80,7 +81,7 @@ func TestPrivilegedFlows(t *testing.T) {
 			}
 		}
 	}
-	if got := all(t, f); !slices.Equal(got, slices.Delete(want, 1, 2)) {
+	if got, want := all(t, f), slices.Delete(slices.Clone(want), 1, 2); !slices.Equal(got, want) {
 		t.Errorf("flows %q, want %q", got, want)
 	}
 }
@@ -147,6 +148,30 @@ func TestPrivilegedExpire(t *testing.T) {
 	}
 	if got, want := mappings(t, nat), []string{"6 10.0.0.2:1"}; !slices.Equal(got, want) {
 		t.Errorf("mappings %q, want %q", got, want)
+	}
+}
+
+// TestPrivilegedReleasedAddress: who gets an address inherits no flow, and keeps those that it opened at once.
+func TestPrivilegedReleasedAddress(t *testing.T) {
+	f := newFlows(t)
+	e := NewExpirer(f, NewNAT(newMap(t, "nat")), logrus.New())
+	before := abi.Flow{Opened: monotonic(), Flags: abi.FlowReplied}
+	enterFlow(t, f, tcp, "10.0.0.9:1000", "10.0.0.2:80", before, 0)
+	enterFlow(t, f, udp, "[fd00::2]:1000", "[fd00::9]:53", before, 0)
+	enterFlow(t, f, tcp, "10.0.0.3:1000", "10.0.0.2:80", before, 0)
+	e.Release(addr("10.0.0.9"))
+	e.Release(addr("fd00::9"))
+	enterFlow(t, f, tcp, "10.0.0.9:1001", "10.0.0.2:80", abi.Flow{Opened: monotonic()}, 0)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { e.Run(ctx); close(done) }()
+	defer func() { cancel(); <-done }()
+	want := []string{"6 10.0.0.3:1000 10.0.0.2:80", "6 10.0.0.9:1001 10.0.0.2:80"}
+	for deadline := time.Now().Add(10 * time.Second); !slices.Equal(all(t, f), want); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("flows %q, want %q", all(t, f), want)
+		}
 	}
 }
 
