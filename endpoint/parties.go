@@ -145,6 +145,16 @@ func (x *parties) leave(old *indexed, keeps []netip.Addr) {
 	}
 }
 
+// of returns the party of an endpoint, nil if it is not known.
+func (x *parties) of(id string) *observe.Party {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if e := x.endpoints[id]; e != nil {
+		return e.party
+	}
+	return nil
+}
+
 // identity returns the party of an identity, which it enters with its labels.
 func (x *parties) identity(id identity.ID, labels identity.Labels) *observe.Party {
 	p := x.identities[id]

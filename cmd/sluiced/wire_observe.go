@@ -27,6 +27,7 @@ func (d *daemon) wireObserver(context.Context) error {
 		}
 	}
 	d.observer = observe.New(o)
+	d.kernel.flows.OnOver(d.observer.Publish)
 	return nil
 }
 

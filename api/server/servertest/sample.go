@@ -68,6 +68,7 @@ func Sample() *Fake {
 	}
 	sampleTables(f)
 	f.EventList = sampleEvents()
+	f.TrafficList = sampleTraffic()
 	return f
 }
 
