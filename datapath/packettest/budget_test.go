@@ -103,7 +103,7 @@ func TestPrivilegedBudgetsApart(t *testing.T) {
 
 // While the ring is more than half full, who wrote much of late waits, and others find room in it.
 func TestPrivilegedBudgetOfCrowdedRing(t *testing.T) {
-	k := newKernel(t) // whose ring holds about 5,700 events
+	k := newKernel(t)                                                    // whose ring holds about 5,700 events
 	for _, class := range []uint32{abi.EventsFlows, abi.EventsPackets} { // each 2,500 at once, and then next to nothing
 		if err := k.maps["event_limits"].Put(class, abi.EventLimit{Cost: 1e9, Burst: 2500e9}); err != nil {
 			t.Fatal(err)
