@@ -35,6 +35,8 @@ type Options struct {
 	DefaultMTU  func() int // of the uplink, for networks without sluice.mtu
 	// HostDNS returns the servers that the host asks; nil: none.
 	HostDNS func() []netip.Addr
+	// Observe is what is told of packets of containers of which neither label nor network says it.
+	Observe policy.Level
 	// PublishDefault is who may reach published ports that no rule is about.
 	PublishDefault policy.PublishDefault
 	Recorder       Recorder         // nil: nobody counts
@@ -101,6 +103,7 @@ type Manager struct {
 	refused    map[string]refusal      // by endpoint id
 	host       datapath.HostNetwork
 	running    map[string]*running // by endpoint id
+	captures   map[string]uint32   // by container's name: bytes of its packets that its programs capture
 	retired    []identity.ID       // one hold each, to be released when a pass has ended their use
 
 	policyFiles  policyFiles

@@ -338,8 +338,9 @@ func (x *parties) rule(r observe.Rule) *observe.Rule {
 	if len(x.rules) >= mostRules {
 		clear(x.rules)
 	}
-	x.rules[r] = &r
-	return &r
+	one := r // r itself stays off the heap
+	x.rules[r] = &one
+	return &one
 }
 
 // reindex enters all records, after they were read from the store.

@@ -31,6 +31,7 @@ type job struct {
 	network   *Network
 	resolvers []policy.Resolver
 	dns       string // which resolvers
+	capture   uint32 // bytes of its packets that its programs capture
 	*planned         // nil if its policy cannot be resolved
 	took      time.Duration
 	err       error

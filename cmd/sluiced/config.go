@@ -45,6 +45,9 @@ type config struct {
 	publish      string
 	clsact       bool
 	metrics      metricsConfig
+	observe      observeConfig
+	export       exportConfig
+	ui           uiConfig
 	logLevel     string
 	logFormat    string
 	remove       bool
@@ -78,6 +81,9 @@ func (c *config) flags() *pflag.FlagSet {
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
 	c.hubble.flags(f)
 	c.metrics.flags(f)
+	c.observe.flags(f)
+	c.export.flags(f)
+	c.ui.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&c.remove, "remove", false, "take programs, pairs, addresses and pins out of the kernel and exit; containers lose their network, the store stays")
@@ -191,7 +197,7 @@ func (c *config) check() error {
 	if _, err := c.addressBlocks(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.hubble.check(c.runDir), c.metrics.check()); err != nil {
+	if err := errors.Join(c.observe.check(), c.hubble.check(c.runDir), c.metrics.check(), c.export.check(), c.ui.check()); err != nil {
 		return err
 	}
 	_, err := c.masqueradePorts()
