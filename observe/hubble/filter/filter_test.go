@@ -78,93 +78,97 @@ type list = []*flowpb.FlowFilter
 
 func one(f *flowpb.FlowFilter) list { return list{f} }
 
+const all = "out back drop ping verdict published arp"
+
+// matchCases say which flows lists of filters select.
+var matchCases = []struct {
+	name         string
+	allow, block list
+	want         string
+}{
+	{"nothing", nil, nil, all},
+	{"an empty filter", one(&flowpb.FlowFilter{}), nil, all},
+	{"an empty one against", nil, one(&flowpb.FlowFilter{}), ""},
+	{"two alternatives", list{{SourcePort: []string{"5432"}}, {SourcePort: []string{"5353"}}}, nil, "back drop"},
+	{"both lists", one(&flowpb.FlowFilter{SourcePod: []string{"/"}}), one(&flowpb.FlowFilter{Protocol: []string{"udp"}}), "out back ping published arp"},
+	{"fields add up", one(&flowpb.FlowFilter{SourcePod: []string{"db"}, Protocol: []string{"tcp"}}), nil, "back published"},
+
+	{"verdict", one(&flowpb.FlowFilter{Verdict: []flowpb.Verdict{flowpb.Verdict_DROPPED}}), nil, "drop arp"},
+	{"reason", one(&flowpb.FlowFilter{DropReasonDesc: []flowpb.DropReason{flowpb.DropReason_POLICY_DENIED}}), nil, "drop"},
+	{"type", one(&flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: 1}, {Type: 5}}}), nil, "drop verdict arp"},
+	{"subtype 0", one(&flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: 4, MatchSubType: true}}}), nil, "out back published"},
+	{"subtype", one(&flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: 4, MatchSubType: true, SubType: 11}}}), nil, "ping"},
+	{"IPv6", one(&flowpb.FlowFilter{IpVersion: []flowpb.IPVersion{flowpb.IPVersion_IPv6}}), nil, "drop"},
+	{"no IP", one(&flowpb.FlowFilter{IpVersion: []flowpb.IPVersion{flowpb.IPVersion_IP_NOT_USED}}), nil, "arp"},
+	{"protocol", one(&flowpb.FlowFilter{Protocol: []string{"UDP", "icmp"}}), nil, "drop ping"},
+	{"protocol of another family", one(&flowpb.FlowFilter{Protocol: []string{"icmpv6", "http", "dns", "vrrp", "igmp", "sctp"}}), nil, ""},
+	{"direction", one(&flowpb.FlowFilter{TrafficDirection: []flowpb.TrafficDirection{flowpb.TrafficDirection_INGRESS}}), nil, "back verdict published"},
+	{"replies", one(&flowpb.FlowFilter{Reply: []bool{true}}), nil, "back"},
+	{"no replies: drops are none", one(&flowpb.FlowFilter{Reply: []bool{false}}), nil, "out drop ping verdict published arp"},
+	{"a flag", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{SYN: true}}}), nil, "out back verdict"},
+	{"two flags", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{SYN: true, ACK: true}}}), nil, "back"},
+	{"one of two sets of flags", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{PSH: true}, {SYN: true, ACK: true}}}), nil, "back published"},
+	{"a flag that is none", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{NS: true}}}), nil, ""},
+	{"encrypted", one(&flowpb.FlowFilter{Encrypted: []bool{true}}), nil, ""},
+	{"unencrypted", one(&flowpb.FlowFilter{Encrypted: []bool{false}}), nil, "out back drop ping verdict published"},
+
+	{"identity", one(&flowpb.FlowFilter{SourceIdentity: []uint32{301, 2}}), nil, "back ping verdict published"},
+	{"port", one(&flowpb.FlowFilter{DestinationPort: []string{"80", "53"}}), nil, "drop verdict published"},
+	{"port 0 is no port", one(&flowpb.FlowFilter{DestinationPort: []string{"0"}}), nil, ""},
+	{"address", one(&flowpb.FlowFilter{SourceIp: []string{"10.0.0.2"}}), nil, "out"},
+	{"mapped address", one(&flowpb.FlowFilter{SourceIp: []string{"::ffff:10.0.0.2"}}), nil, "out"},
+	{"prefixes", one(&flowpb.FlowFilter{DestinationIp: []string{"198.51.100.77/24", "2001:db8::/32"}}), nil, "drop ping"},
+	{"everything of a family", one(&flowpb.FlowFilter{DestinationIp: []string{"::/0"}}), nil, "drop"},
+	{"masquerade", one(&flowpb.FlowFilter{SourceIpXlated: []string{"192.0.2.0/24"}}), nil, "ping"},
+
+	{"pod", one(&flowpb.FlowFilter{SourcePod: []string{"shop/shop-"}}), nil, "out drop arp"},
+	{"pod of the default namespace", one(&flowpb.FlowFilter{SourcePod: []string{"d"}}), nil, "back ping published"},
+	{"pod of any namespace", one(&flowpb.FlowFilter{DestinationPod: []string{"/shop-web"}}), nil, "back verdict published"},
+	{"namespace", one(&flowpb.FlowFilter{DestinationPod: []string{"default/"}}), nil, "out"},
+	{"pod of another", one(&flowpb.FlowFilter{SourcePod: []string{"shop-web-1"}}), nil, ""},
+	{"service", one(&flowpb.FlowFilter{DestinationService: []string{"shop/we"}}), nil, "published"},
+	{"service that answers", one(&flowpb.FlowFilter{SourceService: []string{"/"}}), nil, ""},
+	{"workload", one(&flowpb.FlowFilter{SourceWorkload: []*flowpb.Workload{{Name: "web"}}}), nil, "out drop arp"},
+	{"kind of workload", one(&flowpb.FlowFilter{DestinationWorkload: []*flowpb.Workload{{Kind: "Container"}}}), nil, "out"},
+	{"workload of both", one(&flowpb.FlowFilter{SourceWorkload: []*flowpb.Workload{{Name: "web", Kind: "Container"}}}), nil, ""},
+	{"cluster", one(&flowpb.FlowFilter{SourceClusterName: []string{"east"}}), nil, "out back drop ping published arp"},
+	{"another cluster", one(&flowpb.FlowFilter{DestinationClusterName: []string{"west"}}), nil, ""},
+	{"domain", one(&flowpb.FlowFilter{DestinationFqdn: []string{"Data.Example."}}), nil, "out"},
+	{"domains", one(&flowpb.FlowFilter{DestinationFqdn: []string{"*.example.org", "x"}}), nil, "ping"},
+	{"source domain", one(&flowpb.FlowFilter{SourceFqdn: []string{"*"}}), nil, "back"},
+
+	{"label", one(&flowpb.FlowFilter{SourceLabel: []string{"tier=edge"}}), nil, "out drop arp"},
+	{"label of a source", one(&flowpb.FlowFilter{SourceLabel: []string{"k8s:app=db"}}), nil, "back ping published"},
+	{"label of another source", one(&flowpb.FlowFilter{SourceLabel: []string{"k8s:tier=edge"}}), nil, ""},
+	{"compose's label by both names", one(&flowpb.FlowFilter{SourceLabel: []string{"container:com.docker.compose.service=web,compose.service=web"}}), nil, "out drop arp"},
+	{"in", one(&flowpb.FlowFilter{SourceLabel: []string{"tier in (edge, data), app"}}), nil, "out back drop ping published arp"},
+	{"notin", one(&flowpb.FlowFilter{DestinationLabel: []string{"tier notin (edge),app"}}), nil, "out"},
+	{"absent", one(&flowpb.FlowFilter{DestinationLabel: []string{"!tier"}}), nil, "drop ping arp"},
+	{"reserved", one(&flowpb.FlowFilter{DestinationLabel: []string{"reserved:world"}}), nil, "drop ping"},
+	{"more", one(&flowpb.FlowFilter{SourceLabel: []string{"weight > 6", "weight<1"}}), nil, "out drop arp"},
+
+	{"node", one(&flowpb.FlowFilter{NodeName: []string{"host-a.*"}}), nil, all},
+	{"node of the cluster", one(&flowpb.FlowFilter{NodeName: []string{"ea*/"}}), nil, all},
+	{"another node", one(&flowpb.FlowFilter{NodeName: []string{"east/host-b", "west/*"}}), nil, ""},
+	{"node's label", one(&flowpb.FlowFilter{NodeLabels: []string{"zone in (a,b),kubernetes.io/os"}}), nil, all},
+	{"another node's label", one(&flowpb.FlowFilter{NodeLabels: []string{"!zone"}}), nil, ""},
+	{"interface", one(&flowpb.FlowFilter{Interface: []*flowpb.NetworkInterface{{Name: "slc12"}}}), nil, "back ping"},
+	{"interface by number", one(&flowpb.FlowFilter{Interface: []*flowpb.NetworkInterface{{Index: 11}}}), nil, "out drop arp"},
+	{"interface by both", one(&flowpb.FlowFilter{Interface: []*flowpb.NetworkInterface{{Index: 11, Name: "slc12"}}}), nil, ""},
+	{"id", one(&flowpb.FlowFilter{Uuid: []string{converter4().UUID(flows["ping"])}}), nil, "ping"},
+
+	{"layer 7", one(&flowpb.FlowFilter{HttpStatusCode: []string{"404", "5+"}, HttpMethod: []string{"GET"}, HttpPath: []string{"/a.*"},
+		HttpUrl: []string{"."}, DnsQuery: []string{".*"}, HttpHeader: []*flowpb.HTTPHeader{{Key: "a"}}}), nil, ""},
+	{"but not layer 7", nil, one(&flowpb.FlowFilter{HttpMethod: []string{"GET"}}), all},
+	{"traces", one(&flowpb.FlowFilter{TraceId: []string{"x"}, IpTraceId: []uint64{1}}), nil, ""},
+
+	{"expression", expressions4("_flow.verdict == Verdict.DROPPED && _flow.l4.UDP.destination_port == 53u"), nil, "drop"},
+	{"one of two expressions", expressions4("_flow.source.pod_name == 'db'", "_flow.IP.source.startsWith('198')"), nil, "back ping verdict published"},
+	{"an expression that fails", expressions4("_flow.source.labels[17] == 'x'"), nil, ""},
+}
+
 func TestMatch(t *testing.T) {
-	const all = "out back drop ping verdict published arp"
-	for _, c := range []struct {
-		name         string
-		allow, block list
-		want         string
-	}{
-		{"nothing", nil, nil, all},
-		{"an empty filter", one(&flowpb.FlowFilter{}), nil, all},
-		{"an empty one against", nil, one(&flowpb.FlowFilter{}), ""},
-		{"two alternatives", list{{SourcePort: []string{"5432"}}, {SourcePort: []string{"5353"}}}, nil, "back drop"},
-		{"both lists", one(&flowpb.FlowFilter{SourcePod: []string{"/"}}), one(&flowpb.FlowFilter{Protocol: []string{"udp"}}), "out back ping published arp"},
-		{"fields add up", one(&flowpb.FlowFilter{SourcePod: []string{"db"}, Protocol: []string{"tcp"}}), nil, "back published"},
-
-		{"verdict", one(&flowpb.FlowFilter{Verdict: []flowpb.Verdict{flowpb.Verdict_DROPPED}}), nil, "drop arp"},
-		{"reason", one(&flowpb.FlowFilter{DropReasonDesc: []flowpb.DropReason{flowpb.DropReason_POLICY_DENIED}}), nil, "drop"},
-		{"type", one(&flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: 1}, {Type: 5}}}), nil, "drop verdict arp"},
-		{"subtype 0", one(&flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: 4, MatchSubType: true}}}), nil, "out back published"},
-		{"subtype", one(&flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: 4, MatchSubType: true, SubType: 11}}}), nil, "ping"},
-		{"IPv6", one(&flowpb.FlowFilter{IpVersion: []flowpb.IPVersion{flowpb.IPVersion_IPv6}}), nil, "drop"},
-		{"no IP", one(&flowpb.FlowFilter{IpVersion: []flowpb.IPVersion{flowpb.IPVersion_IP_NOT_USED}}), nil, "arp"},
-		{"protocol", one(&flowpb.FlowFilter{Protocol: []string{"UDP", "icmp"}}), nil, "drop ping"},
-		{"protocol of another family", one(&flowpb.FlowFilter{Protocol: []string{"icmpv6", "http", "dns", "vrrp", "igmp", "sctp"}}), nil, ""},
-		{"direction", one(&flowpb.FlowFilter{TrafficDirection: []flowpb.TrafficDirection{flowpb.TrafficDirection_INGRESS}}), nil, "back verdict published"},
-		{"replies", one(&flowpb.FlowFilter{Reply: []bool{true}}), nil, "back"},
-		{"no replies: drops are none", one(&flowpb.FlowFilter{Reply: []bool{false}}), nil, "out drop ping verdict published arp"},
-		{"a flag", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{SYN: true}}}), nil, "out back verdict"},
-		{"two flags", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{SYN: true, ACK: true}}}), nil, "back"},
-		{"one of two sets of flags", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{PSH: true}, {SYN: true, ACK: true}}}), nil, "back published"},
-		{"a flag that is none", one(&flowpb.FlowFilter{TcpFlags: []*flowpb.TCPFlags{{NS: true}}}), nil, ""},
-		{"encrypted", one(&flowpb.FlowFilter{Encrypted: []bool{true}}), nil, ""},
-		{"unencrypted", one(&flowpb.FlowFilter{Encrypted: []bool{false}}), nil, "out back drop ping verdict published"},
-
-		{"identity", one(&flowpb.FlowFilter{SourceIdentity: []uint32{301, 2}}), nil, "back ping verdict published"},
-		{"port", one(&flowpb.FlowFilter{DestinationPort: []string{"80", "53"}}), nil, "drop verdict published"},
-		{"port 0 is no port", one(&flowpb.FlowFilter{DestinationPort: []string{"0"}}), nil, ""},
-		{"address", one(&flowpb.FlowFilter{SourceIp: []string{"10.0.0.2"}}), nil, "out"},
-		{"mapped address", one(&flowpb.FlowFilter{SourceIp: []string{"::ffff:10.0.0.2"}}), nil, "out"},
-		{"prefixes", one(&flowpb.FlowFilter{DestinationIp: []string{"198.51.100.77/24", "2001:db8::/32"}}), nil, "drop ping"},
-		{"everything of a family", one(&flowpb.FlowFilter{DestinationIp: []string{"::/0"}}), nil, "drop"},
-		{"masquerade", one(&flowpb.FlowFilter{SourceIpXlated: []string{"192.0.2.0/24"}}), nil, "ping"},
-
-		{"pod", one(&flowpb.FlowFilter{SourcePod: []string{"shop/shop-"}}), nil, "out drop arp"},
-		{"pod of the default namespace", one(&flowpb.FlowFilter{SourcePod: []string{"d"}}), nil, "back ping published"},
-		{"pod of any namespace", one(&flowpb.FlowFilter{DestinationPod: []string{"/shop-web"}}), nil, "back verdict published"},
-		{"namespace", one(&flowpb.FlowFilter{DestinationPod: []string{"default/"}}), nil, "out"},
-		{"pod of another", one(&flowpb.FlowFilter{SourcePod: []string{"shop-web-1"}}), nil, ""},
-		{"service", one(&flowpb.FlowFilter{DestinationService: []string{"shop/we"}}), nil, "published"},
-		{"service that answers", one(&flowpb.FlowFilter{SourceService: []string{"/"}}), nil, ""},
-		{"workload", one(&flowpb.FlowFilter{SourceWorkload: []*flowpb.Workload{{Name: "web"}}}), nil, "out drop arp"},
-		{"kind of workload", one(&flowpb.FlowFilter{DestinationWorkload: []*flowpb.Workload{{Kind: "Container"}}}), nil, "out"},
-		{"workload of both", one(&flowpb.FlowFilter{SourceWorkload: []*flowpb.Workload{{Name: "web", Kind: "Container"}}}), nil, ""},
-		{"cluster", one(&flowpb.FlowFilter{SourceClusterName: []string{"east"}}), nil, "out back drop ping published arp"},
-		{"another cluster", one(&flowpb.FlowFilter{DestinationClusterName: []string{"west"}}), nil, ""},
-		{"domain", one(&flowpb.FlowFilter{DestinationFqdn: []string{"Data.Example."}}), nil, "out"},
-		{"domains", one(&flowpb.FlowFilter{DestinationFqdn: []string{"*.example.org", "x"}}), nil, "ping"},
-		{"source domain", one(&flowpb.FlowFilter{SourceFqdn: []string{"*"}}), nil, "back"},
-
-		{"label", one(&flowpb.FlowFilter{SourceLabel: []string{"tier=edge"}}), nil, "out drop arp"},
-		{"label of a source", one(&flowpb.FlowFilter{SourceLabel: []string{"k8s:app=db"}}), nil, "back ping published"},
-		{"label of another source", one(&flowpb.FlowFilter{SourceLabel: []string{"k8s:tier=edge"}}), nil, ""},
-		{"compose's label by both names", one(&flowpb.FlowFilter{SourceLabel: []string{"container:com.docker.compose.service=web,compose.service=web"}}), nil, "out drop arp"},
-		{"in", one(&flowpb.FlowFilter{SourceLabel: []string{"tier in (edge, data), app"}}), nil, "out back drop ping published arp"},
-		{"notin", one(&flowpb.FlowFilter{DestinationLabel: []string{"tier notin (edge),app"}}), nil, "out"},
-		{"absent", one(&flowpb.FlowFilter{DestinationLabel: []string{"!tier"}}), nil, "drop ping arp"},
-		{"reserved", one(&flowpb.FlowFilter{DestinationLabel: []string{"reserved:world"}}), nil, "drop ping"},
-		{"more", one(&flowpb.FlowFilter{SourceLabel: []string{"weight > 6", "weight<1"}}), nil, "out drop arp"},
-
-		{"node", one(&flowpb.FlowFilter{NodeName: []string{"host-a.*"}}), nil, all},
-		{"node of the cluster", one(&flowpb.FlowFilter{NodeName: []string{"ea*/"}}), nil, all},
-		{"another node", one(&flowpb.FlowFilter{NodeName: []string{"east/host-b", "west/*"}}), nil, ""},
-		{"node's label", one(&flowpb.FlowFilter{NodeLabels: []string{"zone in (a,b),kubernetes.io/os"}}), nil, all},
-		{"another node's label", one(&flowpb.FlowFilter{NodeLabels: []string{"!zone"}}), nil, ""},
-		{"interface", one(&flowpb.FlowFilter{Interface: []*flowpb.NetworkInterface{{Name: "slc12"}}}), nil, "back ping"},
-		{"interface by number", one(&flowpb.FlowFilter{Interface: []*flowpb.NetworkInterface{{Index: 11}}}), nil, "out drop arp"},
-		{"interface by both", one(&flowpb.FlowFilter{Interface: []*flowpb.NetworkInterface{{Index: 11, Name: "slc12"}}}), nil, ""},
-		{"id", one(&flowpb.FlowFilter{Uuid: []string{converter4().UUID(flows["ping"])}}), nil, "ping"},
-
-		{"layer 7", one(&flowpb.FlowFilter{HttpStatusCode: []string{"404", "5+"}, HttpMethod: []string{"GET"}, HttpPath: []string{"/a.*"},
-			HttpUrl: []string{"."}, DnsQuery: []string{".*"}, HttpHeader: []*flowpb.HTTPHeader{{Key: "a"}}}), nil, ""},
-		{"but not layer 7", nil, one(&flowpb.FlowFilter{HttpMethod: []string{"GET"}}), all},
-		{"traces", one(&flowpb.FlowFilter{TraceId: []string{"x"}, IpTraceId: []uint64{1}}), nil, ""},
-
-		{"expression", expressions4("_flow.verdict == Verdict.DROPPED && _flow.l4.UDP.destination_port == 53u"), nil, "drop"},
-		{"one of two expressions", expressions4("_flow.source.pod_name == 'db'", "_flow.IP.source.startsWith('198')"), nil, "back ping verdict published"},
-		{"an expression that fails", expressions4("_flow.source.labels[17] == 'x'"), nil, ""},
-	} {
+	for _, c := range matchCases {
 		t.Run(c.name, func(t *testing.T) {
 			match, err := Compile(c.allow, c.block, converter4())
 			if err != nil {
