@@ -163,6 +163,16 @@ func (c *Client) Events(ctx context.Context, filter EventFilter, yield func(Even
 	return stream(ctx, c, http.MethodPost, "/v1/events", nil, filter, yield)
 }
 
+// Capture calls yield for each packet until it fails or the context ends. The capture ends with it.
+func (c *Client) Capture(ctx context.Context, r CaptureRequest, yield func(Captured) error) error {
+	return stream(ctx, c, http.MethodPost, "/v1/capture", nil, r, yield)
+}
+
+// Traffic calls yield for each sample until the request's count is reached, it fails or the context ends.
+func (c *Client) Traffic(ctx context.Context, r TrafficRequest, yield func(Traffic) error) error {
+	return stream(ctx, c, http.MethodPost, "/v1/traffic", nil, r, yield)
+}
+
 // LogLevel returns the daemon's log level.
 func (c *Client) LogLevel(ctx context.Context) (string, error) {
 	l, err := get[LogLevel](ctx, c, "/v1/log/level", nil)
@@ -278,7 +288,10 @@ func refusal(resp *http.Response) error {
 }
 
 // unreachable says what to do when no daemon answers.
-func (c *Client) unreachable(err error) error {
+func (c *Client) unreachable(err error) error { return Unreachable(c.socket, err) }
+
+// Unreachable explains why a daemon's socket could not be used, and what to do about it.
+func Unreachable(socket string, err error) error {
 	cause := err
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -287,13 +300,13 @@ func (c *Client) unreachable(err error) error {
 	advice := "is sluiced running? Start it with \"systemctl start sluiced\", or name its socket with --socket or SLUICE_SOCKET"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return Errorf(CodeUnavailable, "connect to the daemon at %s: permission denied; run as root or as a member of the socket's group", c.socket)
+		return Errorf(CodeUnavailable, "connect to the daemon at %s: permission denied; run as root or as a member of the socket's group", socket)
 	case errors.Is(err, fs.ErrNotExist):
-		return Errorf(CodeUnavailable, "connect to the daemon at %s: no such socket; %s", c.socket, advice)
+		return Errorf(CodeUnavailable, "connect to the daemon at %s: no such socket; %s", socket, advice)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Errorf(CodeUnavailable, "connect to the daemon at %s: nobody listens; %s", c.socket, advice)
+		return Errorf(CodeUnavailable, "connect to the daemon at %s: nobody listens; %s", socket, advice)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return Errorf(CodeUnavailable, "ask the daemon at %s: it hung up; see its log", c.socket)
+		return Errorf(CodeUnavailable, "ask the daemon at %s: it hung up; see its log", socket)
 	}
-	return Errorf(CodeUnavailable, "ask the daemon at %s: %v", c.socket, cause)
+	return Errorf(CodeUnavailable, "ask the daemon at %s: %v", socket, cause)
 }

@@ -32,6 +32,9 @@ func simpleCommands() map[string]command {
 		"outside": runOutside,
 		"far":     runFar,
 		"host":    runHost,
+		"hubble":  runHubble,
+
+		"hubble-old": runHubbleOld,
 	}
 }
 
@@ -48,6 +51,9 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["session"] = runSession
 	all["agree"] = checkAgreement
 	all["recipes"] = runRecipes
+	all["hubble-clients"] = getHubble
+	all["hubble-filters"] = countFilters
+	all["dashboards"] = runDashboards
 	all["collector"] = getCollector
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
@@ -106,9 +112,18 @@ func runHost(s *scene, ts *testscript.TestScript, args []string) error {
 	return inHost(s, ts, args...)
 }
 
-// waitUntil repeats a command until it succeeds, or fails after "!"; -match wants a pattern in its output as well.
+// waitUntil repeats a command until it succeeds, or fails after "!"; -match wants a pattern in its output as well, -for
+// gives it longer than things usually take.
 func waitUntil(s *scene, ts *testscript.TestScript, args []string) error {
 	var pattern *regexp.Regexp
+	within := settleTime
+	if len(args) > 2 && args[0] == "-for" {
+		var err error
+		if within, err = time.ParseDuration(args[1]); err != nil {
+			ts.Fatalf("wait-until -for %s: %v", args[1], err)
+		}
+		args = args[2:]
+	}
 	if len(args) > 2 && args[0] == "-match" {
 		pattern = regexp.MustCompile(args[1])
 		args = args[2:]
@@ -118,9 +133,9 @@ func waitUntil(s *scene, ts *testscript.TestScript, args []string) error {
 		args = args[1:]
 	}
 	if len(args) == 0 || simpleCommands()[args[0]] == nil {
-		ts.Fatalf("usage: wait-until [-match PATTERN] [!] COMMAND [ARG...], with a command of %v", simpleNames())
+		ts.Fatalf("usage: wait-until [-for TIME] [-match PATTERN] [!] COMMAND [ARG...], with a command of %v", simpleNames())
 	}
-	return hosts.Poll(settleTime, func() error {
+	return hosts.Poll(within, func() error {
 		err := simpleCommands()[args[0]](s, ts, args[1:])
 		if neg && err == nil {
 			return fmt.Errorf("%s still succeeds", strings.Join(args, " "))
