@@ -8,21 +8,31 @@ RELEASE ?=
 
 BPFOBJ  := $(patsubst bpf/%.bpf.c,datapath/obj/%.o,$(wildcard bpf/*.bpf.c))
 BPFDEPS := $(wildcard bpf/*/*.h)
+UIPAGE  := observe/ui/dist/index.html
+UISOURCES := ui/build.mjs ui/package.json $(wildcard ui/public/* ui/src/*.* ui/src/*/*.*)
 INCLUDE := -I/usr/include/$(shell uname -m)-linux-gnu
 GO      := CGO_ENABLED=0 go
 LDFLAGS := -s -w $(if $(RELEASE),-X github.com/sluice-net/sluice/api.release=$(RELEASE))
 
 .DEFAULT_GOAL := help
-.PHONY: help build bpf generate lint test test-unit test-packet test-netns test-docker test-kernel bench run stop man \
+.PHONY: help build bpf ui generate lint test test-unit test-packet test-netns test-docker test-kernel bench run stop man \
 	install uninstall clean probe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: bpf ## build bin/sluiced and bin/sluice
+build: bpf $(if $(NOUI),,ui) ## build bin/sluiced and bin/sluice (NOUI=1: without the page, and without Node.js)
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sluice ./cmd/sluiced
 
 bpf: $(BPFOBJ) ## compile the BPF objects
+
+ui: $(UIPAGE) ## build the page that sluiced embeds (npm)
+
+$(UIPAGE): ui/node_modules/.package-lock.json $(UISOURCES) | need-ui
+	cd ui && node build.mjs
+
+ui/node_modules/.package-lock.json: ui/package-lock.json ui/.npmrc | need-ui
+	cd ui && npm ci --no-progress && touch node_modules/.package-lock.json
 
 datapath/obj/%.o: bpf/%.bpf.c $(BPFDEPS) | need-build
 	$(CLANG) -O2 -g -Wall -Werror -target bpf -mcpu=v3 $(INCLUDE) -c $< -o $@
@@ -35,11 +45,12 @@ generate: need-build ## write internal/abi and docs/reference from bpf/ and the 
 	go run ./internal/gen -clang $(CLANG)
 	$(GO) run ./cmd/sluice/internal/gendoc -markdown docs/reference/cli.md
 
-lint: bpf ## check formatting, go vet, the import law, documentation and lengths
+lint: bpf $(if $(NOUI),,ui) ## check formatting, go vet, the import law, documentation and lengths
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		[ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) test -count=1 ./internal/archtest
+	$(if $(NOUI),,cd ui && npx --no-install tsc --noEmit)
 
 test: ## run every tier of tests that this machine can run
 	@contrib/scripts/test.sh
@@ -97,4 +108,4 @@ uninstall: ## take Sluice out of the kernel and remove what install put there (t
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
 clean: ## remove what was built
-	rm -rf bin $(BPFOBJ)
+	rm -rf bin $(BPFOBJ) ui/node_modules ui/.cache $(filter-out %/placeholder.html,$(wildcard observe/ui/dist/*))

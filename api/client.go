@@ -288,7 +288,10 @@ func refusal(resp *http.Response) error {
 }
 
 // unreachable says what to do when no daemon answers.
-func (c *Client) unreachable(err error) error {
+func (c *Client) unreachable(err error) error { return Unreachable(c.socket, err) }
+
+// Unreachable explains why a daemon's socket could not be used, and what to do about it.
+func Unreachable(socket string, err error) error {
 	cause := err
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -297,13 +300,13 @@ func (c *Client) unreachable(err error) error {
 	advice := "is sluiced running? Start it with \"systemctl start sluiced\", or name its socket with --socket or SLUICE_SOCKET"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return Errorf(CodeUnavailable, "connect to the daemon at %s: permission denied; run as root or as a member of the socket's group", c.socket)
+		return Errorf(CodeUnavailable, "connect to the daemon at %s: permission denied; run as root or as a member of the socket's group", socket)
 	case errors.Is(err, fs.ErrNotExist):
-		return Errorf(CodeUnavailable, "connect to the daemon at %s: no such socket; %s", c.socket, advice)
+		return Errorf(CodeUnavailable, "connect to the daemon at %s: no such socket; %s", socket, advice)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Errorf(CodeUnavailable, "connect to the daemon at %s: nobody listens; %s", c.socket, advice)
+		return Errorf(CodeUnavailable, "connect to the daemon at %s: nobody listens; %s", socket, advice)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return Errorf(CodeUnavailable, "ask the daemon at %s: it hung up; see its log", c.socket)
+		return Errorf(CodeUnavailable, "ask the daemon at %s: it hung up; see its log", socket)
 	}
-	return Errorf(CodeUnavailable, "ask the daemon at %s: %v", c.socket, cause)
+	return Errorf(CodeUnavailable, "ask the daemon at %s: %v", socket, cause)
 }

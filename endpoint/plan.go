@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -123,6 +124,7 @@ func (m *Manager) plan(ctx context.Context, s situation) error {
 			fresh[j.endpoint.ID] = judgement
 		}
 		program := j.makeProgram(judgement.Revision, r)
+		program.Level = cmp.Or(r.settings.Level, j.network.Options.Level(), m.Observe).Effective()
 		j.planned = &planned{j.endpoint, j.network, r.hash, r.settings, program, program.Fingerprint()}
 	}
 	if err := m.reserve(ctx, last, fresh); err != nil {

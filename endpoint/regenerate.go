@@ -188,6 +188,7 @@ func (m *Manager) replace(ctx context.Context, jobs []*job) {
 func (m *Manager) remember(j *job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.writeReplaced(j)
 	old := m.running[j.endpoint.ID]
 	if j.err != nil {
 		failed := running{}

@@ -207,7 +207,7 @@ func TestSlowSubscriber(t *testing.T) {
 		}
 		seen++
 	}
-	if lost == 0 || seen < queueSize || learnt != sent/4 {
+	if lost == 0 || seen < size || learnt != sent/4 {
 		t.Errorf("%d seen, %d lost, %d of those that learn, want %d", seen, lost, learnt, sent/4)
 	}
 	o.Publish(with(func(e *abi.Event) { e.Length = sent }))

@@ -95,7 +95,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("record what containers do: %w", err)
 	}
-	failed := make(chan error, 4)
+	failed := make(chan error, 6)
 	plugin := &http.Server{
 		Handler: driver.New(driver.Options{
 			Networks: d.manager, Endpoints: d.manager, Ports: d.manager, IPAM: ipam.Driver{Allocator: d.ipam}, Log: d.log,
@@ -105,9 +105,14 @@ func (d *daemon) serve(ctx context.Context) error {
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 	}
 	control := server.New(d.backend(), server.Options{Log: d.log, Metrics: d.metered.handler, Recorder: d.metered.recorder}).HTTP()
+	stopPage, err := d.servePage(control.Handler, failed)
+	if err != nil {
+		return err
+	}
 	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin socket") })
 	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API socket") })
 	scrapes := d.serveMetrics(ctx, failed)
+	d.serveHubble(ctx, failed)
 	d.background.Go(func() {
 		if err := d.observer.Run(ctx); err != nil {
 			failed <- fmt.Errorf("observe events: %w", err)
@@ -118,11 +123,13 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
 	d.background.Go(func() { d.manager.Record(ctx, learning) })
 	d.background.Go(func() { d.manager.FollowPolicyFiles(ctx) })
+	d.background.Go(func() { d.exports.Follow(ctx) })
 	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
 	d.log.WithFields(logrus.Fields{
 		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
 	}).Info("ready")
 	d.tell("READY=1")
+	d.agent.Started()
 
 	select {
 	case <-ctx.Done():
@@ -135,6 +142,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	_ = plugin.Shutdown(stopping) // what does not end in time is cut
 	_ = control.Shutdown(stopping)
 	_, _ = plugin.Close(), control.Close()
+	stopPage()
 	if scrapes != nil {
 		_ = scrapes.Close()
 	}

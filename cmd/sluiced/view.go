@@ -197,6 +197,10 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 	if d.config.policyDir != "" {
 		s.Directories["policy"] = d.config.policyDir
 	}
+	if d.config.export.dir != "" {
+		s.Directories["export"] = d.config.export.dir
+	}
+	s.Exports = d.exports.List()
 	s.Host, _ = os.Hostname()
 	for _, r := range d.host.Requirements {
 		c := api.Check{Name: r.Name, OK: r.Err == nil, Detail: r.Found}
@@ -205,7 +209,7 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		}
 		s.Checks = append(s.Checks, c)
 	}
-	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies(), d.checkPolicyFiles(ctx))
+	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies(), d.checkPolicyFiles(ctx), d.checkExports(s.Exports))
 	for _, c := range s.Checks {
 		if !c.OK {
 			s.State = "degraded"

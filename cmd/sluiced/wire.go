@@ -24,6 +24,9 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/export"
+	"github.com/sluice-net/sluice/observe/hubble"
+	"github.com/sluice-net/sluice/observe/hubble/convert"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/service"
 	"github.com/sluice-net/sluice/service/hostport"
@@ -52,9 +55,14 @@ type daemon struct {
 	ipam     *ipam.Allocator
 	manager  *endpoint.Manager
 	observer *observe.Observer
+	exports  *export.Exports
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
+	convert  *convert.Converter
+	agent    *hubble.AgentLog
+	hubble   hubbleServer
+	page     page
 
 	stopping   context.Context // ends when the daemon is told to stop
 	closers    []func() error
@@ -70,7 +78,8 @@ func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err er
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wireMetrics, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
+		d.wireSockets, d.wirePage, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore,
+		d.wireObserver, d.wireHubble, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
@@ -208,9 +217,9 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
-		Recorder: d.metered.recorder,
-		HostDNS:  func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
+		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Observe: d.config.observe.defaultLevel(), Log: d.log, PolicyDir: d.config.openPolicyDir(),
+		Recorder: d.metered.recorder, Journal: d.agent,
+		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
 	return nil
@@ -231,7 +240,8 @@ func (d *daemon) wireObserver(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log})
+	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log, Size: observe.FlowsIn(int64(d.config.observe.memory))})
+	d.kernel.flows.OnOver(d.observer.Publish)
 	return nil
 }
 

@@ -7,10 +7,11 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// The bounds of the time between two rounds of an Expirer.
+// The bounds of the time between two rounds of an Expirer. The upper one is how late the totals of a flow may be told that
+// ended in silence.
 const (
 	minRound = 10 * time.Second
-	maxRound = 10 * time.Minute
+	maxRound = time.Minute
 )
 
 // Expirer removes flows that are over and the masquerade ports that they held. The maps would do without it, since they

@@ -42,6 +42,7 @@ func (f Flow) Expired() bool { return f.Idle > f.Timeout }
 type Flows struct {
 	tcp, any *ebpf.Map
 	now      func() uint32 // in ticks
+	over     func(...abi.Event)
 }
 
 // NewFlows types the maps flows_tcp and flows_any.
@@ -84,18 +85,23 @@ func newFlow(t abi.Tuple, v abi.Flow, now uint32) Flow {
 }
 
 func timeout(flags uint32, proto uint8) time.Duration {
-	const bothFIN = abi.FlowFINInitiator | abi.FlowFINResponder
 	switch {
 	case proto != unix.IPPROTO_TCP && flags&abi.FlowReplied != 0:
 		return timeoutReplied
 	case proto != unix.IPPROTO_TCP:
 		return timeoutOpening
-	case flags&abi.FlowReset != 0 || flags&bothFIN == bothFIN:
+	case closed(flags):
 		return timeoutClosed
 	case flags&abi.FlowEstablished != 0:
 		return timeoutEstablished
 	}
 	return timeoutOpening
+}
+
+// closed tells whether a TCP connection is over: reset, or closed by both ends.
+func closed(flags uint32) bool {
+	const bothFIN = abi.FlowFINInitiator | abi.FlowFINResponder
+	return flags&abi.FlowReset != 0 || flags&bothFIN == bothFIN
 }
 
 // frontend is the address and port that the initiator of a translated flow named.
@@ -147,8 +153,8 @@ func (f *Flows) get(key abi.Tuple) (Flow, bool, error) {
 
 // Delete removes a flow; one that is gone succeeds. Its next packet opens a new one, if the policy allows.
 func (f *Flows) Delete(flow Flow) error {
-	key := flow.key()
-	return remove(f.of(flow.Proto), &key, flowName(flow))
+	_, err := f.end([]abi.Tuple{flow.key()}, func(Flow) bool { return true })
+	return err
 }
 
 // DeleteOf removes the flows that begin or end at any of the addresses, as when their container is gone and others may
@@ -175,20 +181,8 @@ func (f *Flows) deleteIf(match func(Flow) bool) (seen, deleted int, err error) {
 			found = append(found, flow.key())
 		}
 	}
-	for _, key := range found {
-		flow, ok, err := f.get(key)
-		if err != nil {
-			return seen, deleted, err
-		}
-		if !ok || !match(flow) {
-			continue
-		}
-		if err := remove(f.of(key.Proto), &key, flowName(flow)); err != nil {
-			return seen, deleted, err
-		}
-		deleted++
-	}
-	return seen, deleted, nil
+	deleted, err = f.end(found, match)
+	return seen, deleted, err
 }
 
 // flowName is what an error calls a flow.

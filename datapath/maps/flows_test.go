@@ -237,9 +237,9 @@ func TestNextPause(t *testing.T) {
 		{time.Minute, Round{Seen: 100, Flows: 10}, time.Minute},
 		{time.Minute, Round{Seen: 100, Flows: 50}, 30 * time.Second},
 		{time.Minute, Round{Seen: 100, Flows: 100}, minRound},
-		{time.Minute, Round{Seen: 100}, 90 * time.Second},
-		{time.Minute, Round{}, 90 * time.Second},
-		{9 * time.Minute, Round{Seen: 100}, maxRound},
+		{30 * time.Second, Round{Seen: 100}, 45 * time.Second},
+		{30 * time.Second, Round{}, 45 * time.Second},
+		{50 * time.Second, Round{Seen: 100}, maxRound},
 	} {
 		if got := nextPause(c.pause, c.round); got != c.want {
 			t.Errorf("after %v and %+v: %v, want %v", c.pause, c.round, got, c.want)

@@ -24,7 +24,7 @@ var (
 	seriesHeld = catalog.Metric{Name: "sluice_flow_metrics_series", Kind: catalog.Gauge, Labels: []string{"metric"},
 		Help: "Series of a metric of flows, of which there are at most 10000, and then few more for all that is other"}
 	foldedSeries = catalog.Metric{Name: "sluice_flow_metrics_folded_total", Kind: catalog.Counter, Labels: []string{"metric"},
-		Help: "Sets of labels for which a metric of flows had no room, so that their flows are counted as other"}
+		Help: "Sets of labels for which a metric of flows had no room, so that their flows are counted as other, found out again now and then"}
 )
 
 // The sources of lost events.
@@ -64,6 +64,15 @@ func Definitions() []catalog.Metric {
 		all = append(all, k.metric)
 	}
 	return slices.Concat(all, []catalog.Metric{lostEvents, seriesHeld, foldedSeries}, handled)
+}
+
+// Settings returns how --metrics calls the metrics that a user can ask for, by their names.
+func Settings() map[string]string {
+	all := map[string]string{}
+	for _, k := range kinds {
+		all[k.metric.Name] = k.name
+	}
+	return all
 }
 
 // Describe implements prometheus.Collector.
