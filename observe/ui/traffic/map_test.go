@@ -62,7 +62,9 @@ func (o told) flow() *observe.Flow {
 	return &observe.Flow{Time: moment(o.at), Kernel: e, Source: from, Destination: to, Rule: o.rule}
 }
 
-func moment(seconds float64) time.Time { return begin.Add(time.Duration(seconds * float64(time.Second))) }
+func moment(seconds float64) time.Time {
+	return begin.Add(time.Duration(seconds * float64(time.Second)))
+}
 
 func mapOf(all ...told) *Map {
 	m := New()
@@ -221,7 +223,9 @@ func TestDropsAndEdgesAreUrgent(t *testing.T) {
 			}
 		}
 	}
-	drop := func(at float64) told { return told{at: at, from: web, to: db, kind: abi.EventDrop, reason: abi.DropPolicyDenied} }
+	drop := func(at float64) told {
+		return told{at: at, from: web, to: db, kind: abi.EventDrop, reason: abi.DropPolicyDenied}
+	}
 	expect("an edge", told{at: 1, opened: 1, from: web, to: db}, true)
 	expect("more of it", told{at: 2, opened: 2, from: web, to: db}, false)
 	expect("a drop", drop(3), true)
