@@ -277,3 +277,30 @@ func FuzzQuery(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkGetFlows asks for a whole ring, and for what none of its flows is: the latter is to take less than 200 ms.
+func BenchmarkGetFlows(b *testing.B) {
+	const size = 65535
+	s := New(Options{Flows: observe.New(observe.Options{Size: size}), Convert: serveConverter()})
+	for i := range size {
+		s.options.Flows.Flows().Add(flow(web, db, i))
+	}
+	for name, filter := range map[string]*flowpb.FlowFilter{
+		"all": {}, "pod": {SourcePod: []string{"shop/none"}}, "label": {SourceLabel: []string{"app in (none)"}}, "address": {DestinationIp: []string{"10.9.0.0/16"}},
+	} {
+		query, err := s.query(&observerpb.GetFlowsRequest{Whitelist: []*flowpb.FlowFilter{filter}}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := s.options.Flows.Walk(b.Context(), query, func(f *observe.Flow) error {
+					s.options.Convert.Response(f, nil)
+					return nil
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
