@@ -31,7 +31,8 @@ func (a *app) monitor() *cobra.Command {
 drops with their reason and, where a policy did it, the rule, and what containers in audit mode were
 let through that enforcing would drop (AUDIT). "--type verdict" shows what policies decide, allowed
 connections too, and "--type trace" connections as they are opened, go on and close; the level of a
-container (label sluice.observe) says how much of that there is. "--type learn" shows the connections of containers in learn mode.
+container (label sluice.observe) says how much of that there is. "--type learn" shows the connections
+of containers in learn mode.
 
 Values of one filter are alternatives; different filters must all fit. Endpoints, ports and
 addresses fit either end of a packet.
