@@ -97,7 +97,7 @@ func next(t *testing.T, ch <-chan api.Event) api.Event {
 }
 
 // poll waits until done, at most ten seconds.
-func poll(t *testing.T, what string, done func() bool) {
+func poll(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

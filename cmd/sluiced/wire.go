@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/disk"
 	"github.com/sluice-net/sluice/observe/export"
 	"github.com/sluice-net/sluice/observe/hubble"
 	"github.com/sluice-net/sluice/observe/hubble/convert"
@@ -56,6 +57,7 @@ type daemon struct {
 	manager  *endpoint.Manager
 	observer *observe.Observer
 	exports  *export.Exports
+	flows    *disk.Store // nil: none
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
@@ -155,7 +157,7 @@ func (d *daemon) wireDatapath(context.Context) (err error) {
 		return err
 	}
 	d.closing(d.loader.Close)
-	d.kernel = newKernelTables(d.loader)
+	d.kernel = newKernelTables(d.loader, d.log)
 	return nil
 }
 
@@ -213,7 +215,7 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	}
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
-		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
+		Store: d.store, Programs: d.loader, Addresses: containerAddresses{d.kernel.endpoints, d.kernel.expirer}, Links: d.links, Frontends: d.kernel.services,
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
@@ -232,16 +234,6 @@ func (d *daemon) restore(ctx context.Context) error {
 	if err := d.manager.LoadPolicyFiles(ctx); err != nil {
 		return fmt.Errorf("load policy files: %w", err)
 	}
-	return nil
-}
-
-func (d *daemon) wireObserver(context.Context) error {
-	ring, err := observe.Open(filepath.Join(d.config.pinDir, "maps"))
-	if err != nil {
-		return err
-	}
-	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log, Size: observe.FlowsIn(int64(d.config.observe.memory))})
-	d.kernel.flows.OnOver(d.observer.Publish)
 	return nil
 }
 

@@ -26,12 +26,6 @@ for part in "$@"; do
     want nodejs node
     want npm npm
     ;;
-  browser)
-    want nodejs node
-    want npm npm
-    want chromium chromium
-    want fonts-dejavu-core /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
-    ;;
   unit)
     want gcc gcc # the race detector is C
     want libc6-dev /usr/include/stdlib.h
@@ -46,6 +40,11 @@ for part in "$@"; do
     want busybox-static /bin/busybox
     ;;
   docker | bench)
+    if [ "$part" = docker ]; then # the page is tested with a browser
+      want nodejs node
+      want chromium chromium
+      want fonts-dejavu-core /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+    fi
     want iproute2 ip
     want iptables iptables
     want curl curl # as the README has it

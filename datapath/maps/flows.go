@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -155,18 +154,6 @@ func (f *Flows) get(key abi.Tuple) (Flow, bool, error) {
 func (f *Flows) Delete(flow Flow) error {
 	_, err := f.end([]abi.Tuple{flow.key()}, func(Flow) bool { return true })
 	return err
-}
-
-// DeleteOf removes the flows that begin or end at any of the addresses, as when their container is gone and others may
-// get them, and tells how many there were.
-func (f *Flows) DeleteOf(addrs ...netip.Addr) (int, error) {
-	if len(addrs) == 0 {
-		return 0, nil
-	}
-	_, deleted, err := f.deleteIf(func(flow Flow) bool {
-		return slices.Contains(addrs, flow.Initiator.Addr()) || slices.Contains(addrs, flow.Responder.Addr())
-	})
-	return deleted, err
 }
 
 // deleteIf removes the flows that match. Those are looked at once more right before, for they may live again.

@@ -1,10 +1,13 @@
 package archtest
 
 import (
+	"encoding/json"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -127,6 +130,20 @@ func TestEveryDocumentIsIndexed(t *testing.T) {
 	}
 }
 
+// npmPackages are what the page is built from and with.
+func npmPackages(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "ui", "package.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed struct{ Dependencies, DevDependencies map[string]string }
+	if err := json.Unmarshal(text, &listed); err != nil {
+		t.Fatal(err)
+	}
+	return append(slices.Collect(maps.Keys(listed.Dependencies)), slices.Collect(maps.Keys(listed.DevDependencies))...)
+}
+
 // TestDependenciesAreExplained: docs/dependencies.md has a line for each direct dependency, and no other.
 func TestDependenciesAreExplained(t *testing.T) {
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
@@ -137,12 +154,15 @@ func TestDependenciesAreExplained(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
 		direct[m[1]] = true
 	}
+	for _, p := range npmPackages(t) {
+		direct[p] = true
+	}
 	text := documents(t)[filepath.Join("docs", "dependencies.md")]
 	explained := map[string]bool{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\| .").FindAllStringSubmatch(text, -1) {
 		explained[m[1]] = true
 		if !direct[m[1]] {
-			t.Errorf("docs/dependencies.md explains %s, which go.mod does not require", m[1])
+			t.Errorf("docs/dependencies.md explains %s, which neither go.mod nor ui/package.json requires", m[1])
 		}
 	}
 	for m := range direct {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
+	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe"
 )
@@ -61,6 +62,7 @@ func TestDefinitions(t *testing.T) {
 	h := Handler(r, log)
 	c := count(t, names, flow(), flow(to(world)), flow(ping(4, 8)), flow(dropped(abi.DropPolicyDenied)), flow(judged(abi.EventVerdict, 0, byName)))
 	c.folded.WithLabelValues("tcp")
+	c.Count(lost(api.LostKernel, 1, web))
 	r.MustRegister(c)
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))
 	families, err := r.Gather()
@@ -90,11 +92,7 @@ func TestDefinitions(t *testing.T) {
 func TestRun(t *testing.T) {
 	ring := observe.NewFlows(64)
 	ring.Add(flow(flags(rst)))
-	config, err := Parse("tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := NewFlows(config, everyone)
+	c := NewFlows(mustParse(t, "tcp"), everyone)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe"
 )
@@ -71,20 +70,5 @@ func TestKinds(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-// TestLost: what was lost is counted by where, whatever metrics are wanted.
-func TestLost(t *testing.T) {
-	lost := func(where string, n uint64) *observe.Flow {
-		return &observe.Flow{Source: &observe.Party{}, Destination: &observe.Party{}, Lost: &api.Lost{Where: where, Count: n}}
-	}
-	c := count(t, "flow", lost(api.LostKernel, 7), lost(api.LostKernel, 2), lost(api.LostSubscriber, 3), &observe.Flow{})
-	want := []string{"source=hubble_ring_buffer 3", "source=perf_event_ring_buffer 9"}
-	if diff := cmp.Diff(want, exposed(t, c, "hubble_lost_events_total")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := exposed(t, c, "hubble_flows_processed_total"); len(got) > 0 {
-		t.Errorf("lost flows are counted as flows: %v", got)
 	}
 }

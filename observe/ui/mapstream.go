@@ -28,16 +28,16 @@ func (s *Server) mapStream(ctx context.Context, _ *http.Request, out *events) er
 	m, leave := s.tracker.look(ctx)
 	defer leave()
 	viewer := &mapViewer{server: s, out: out, m: m}
-	if err := viewer.topology(ctx); err != nil {
-		return err
-	}
-	if err := viewer.edges(); err != nil {
-		return err
-	}
 	tick := time.NewTicker(mapPeriod)
 	defer tick.Stop()
 	for {
-		urgent := m.Urgent()
+		urgent := m.Urgent() // what comes while this is sent is not missed
+		if err := viewer.topology(ctx); err != nil {
+			return err
+		}
+		if err := viewer.edges(); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -48,12 +48,6 @@ func (s *Server) mapStream(ctx context.Context, _ *http.Request, out *events) er
 				return nil
 			case <-time.After(mapPause):
 			}
-		}
-		if err := viewer.topology(ctx); err != nil {
-			return err
-		}
-		if err := viewer.edges(); err != nil {
-			return err
 		}
 	}
 }

@@ -32,7 +32,6 @@ type Flows interface {
 
 // Inventory is what there is, talking or not (implemented by package endpoint).
 type Inventory interface {
-	Networks(ctx context.Context) ([]api.Network, error)
 	Endpoints(ctx context.Context) ([]api.Endpoint, error)
 	PublishedPorts(ctx context.Context) ([]api.Port, error)
 }

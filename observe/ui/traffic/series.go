@@ -57,13 +57,22 @@ func (s *series) at(n int64) *amount {
 
 // add spreads an amount evenly over the time from, to.
 func (s *series) add(from, to time.Time, a amount) {
+	took := to.Sub(from)
 	last := bucketOf(to)
-	first := min(last, max(bucketOf(from), last-Buckets+1))
-	share := a.scaled(1 / float64(last-first+1))
-	for n := first; n <= last; n++ {
-		if b := s.at(n); b != nil {
-			b.add(share)
-		}
+	if took <= 0 {
+		s.put(last, a)
+		return
+	}
+	for n := max(bucketOf(from), last-Buckets+1); n <= last; n++ {
+		begins := time.Unix(0, n*int64(Bucket))
+		overlap := min(to.Sub(begins), Bucket) - max(from.Sub(begins), 0)
+		s.put(n, a.scaled(float64(overlap)/float64(took)))
+	}
+}
+
+func (s *series) put(n int64, a amount) {
+	if b := s.at(n); b != nil {
+		b.add(a)
 	}
 }
 
