@@ -163,6 +163,16 @@ func (c *Client) Events(ctx context.Context, filter EventFilter, yield func(Even
 	return stream(ctx, c, http.MethodPost, "/v1/events", nil, filter, yield)
 }
 
+// Capture calls yield for each packet until it fails or the context ends. The capture ends with it.
+func (c *Client) Capture(ctx context.Context, r CaptureRequest, yield func(Captured) error) error {
+	return stream(ctx, c, http.MethodPost, "/v1/capture", nil, r, yield)
+}
+
+// Traffic calls yield for each sample until the request's count is reached, it fails or the context ends.
+func (c *Client) Traffic(ctx context.Context, r TrafficRequest, yield func(Traffic) error) error {
+	return stream(ctx, c, http.MethodPost, "/v1/traffic", nil, r, yield)
+}
+
 // LogLevel returns the daemon's log level.
 func (c *Client) LogLevel(ctx context.Context) (string, error) {
 	l, err := get[LogLevel](ctx, c, "/v1/log/level", nil)

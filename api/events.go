@@ -88,11 +88,12 @@ type Party struct {
 const (
 	LostKernel     = "kernel"     // there were more than the programs may write
 	LostSubscriber = "subscriber" // this reader was too slow
+	LostStore      = "store"      // they were not written to the store on disk
 )
 
 // Lost says how many events are missing and why.
 type Lost struct {
-	Where string `json:"where"` // LostKernel or LostSubscriber
+	Where string `json:"where"` // LostKernel, LostSubscriber or LostStore
 	Count uint64 `json:"count"`
 	Learn uint64 `json:"learn,omitempty"` // of these, those of type EventLearn
 }

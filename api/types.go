@@ -103,7 +103,8 @@ type Network struct {
 	Internal   bool              `json:"internal"`
 	Masquerade bool              `json:"masquerade"`
 	Isolate    bool              `json:"isolate"`
-	Policy     string            `json:"policy"` // default, always or never
+	Policy     string            `json:"policy"`            // default, always or never
+	Observe    string            `json:"observe,omitempty"` // none, drops, flows or packets; empty: the daemon's
 	MTU        int               `json:"mtu"`
 	Endpoints  int               `json:"endpoints"`
 	Options    map[string]string `json:"options,omitempty"`
@@ -153,6 +154,7 @@ type Endpoint struct {
 	Publish     Publishing        `json:"publish,omitzero"`
 	Mode        string            `json:"mode,omitempty"`        // enforce, audit or learn
 	Profile     string            `json:"profile,omitempty"`     // of its labels
+	Observe     string            `json:"observe,omitempty"`     // what is told of its packets: none, drops, flows or packets
 	EgressRate  string            `json:"egressRate,omitempty"`  // limit of what it sends, as labels write it: 20mbit/1mb
 	IngressRate string            `json:"ingressRate,omitempty"` // limit of what it receives
 	Options     map[string]string `json:"options,omitempty"`     // driver options, labels of this endpoint alone

@@ -20,6 +20,7 @@ import (
 type options struct {
 	quick, strict, profile bool
 	verdicts, crowd        bool
+	observe                bool
 	rounds, starts, most   int
 	slice                  time.Duration
 	cpu                    int
@@ -60,6 +61,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.profile, "profile", false, "only measure how long Sluice's programs run per packet")
 	f.BoolVar(&o.verdicts, "verdicts", false, "only measure what policies cost by themselves: verdicts by size, and the tables of a thousand containers")
 	f.BoolVar(&o.crowd, "crowd", false, "only measure what a hundred containers need")
+	f.BoolVar(&o.observe, "observe", false, "only measure what it costs that flows or packets are told")
 	f.IntVar(&o.rounds, "rounds", 0, "rounds of traffic (default 21, quick 7)")
 	f.IntVar(&o.starts, "starts", 0, "docker runs of each kind (default 15, quick 7)")
 	f.DurationVar(&o.slice, "slice", 0, "length of one measurement (default 250ms, quick 200ms)")
@@ -116,7 +118,7 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	if o.verdicts {
 		return 0, printVerdicts(o, os.Stdout)
 	}
-	o.progress("two engines, a daemon and six containers")
+	o.progress("two engines, a daemon and their containers")
 	s, err := newScene(ctx, o.bin)
 	if err != nil {
 		return 0, err
@@ -124,6 +126,14 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	if o.profile {
 		return 0, s.profile(ctx, o, os.Stdout)
+	}
+	if o.observe {
+		rows, err := s.measureObservability(ctx, o)
+		if err != nil {
+			return 0, err
+		}
+		printTable(os.Stdout, rows)
+		return printMisses(os.Stdout, rows), nil
 	}
 	if o.crowd {
 		if err := s.dismissMany(ctx); err != nil {
@@ -142,7 +152,7 @@ func run(ctx context.Context, o options) (missed int, err error) {
 
 // measureAll goes from what needs few containers to what needs many.
 func (s *scene) measureAll(ctx context.Context, o options) (rows []row, traffic samples, err error) {
-	traffic, err = s.measureTraffic(ctx, o)
+	traffic, err = s.measureTraffic(ctx, o, tasks())
 	if err != nil {
 		return nil, nil, err
 	}

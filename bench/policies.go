@@ -18,13 +18,16 @@ const (
 
 const patience = 30 * time.Second
 
-// applyPolicies gives both pairs of containers policies at both ends.
+// noEntries are no further ones.
+func noEntries(string, string, string) string { return "" }
+
+// applyPolicies gives all pairs of containers policies at both ends.
 func (s *scene) applyPolicies(ctx context.Context) error {
 	var documents strings.Builder
 	for _, pair := range []struct {
 		prefix string
 		extra  func(direction, peers, ranges string) string
-	}{{"", func(string, string, string) string { return "" }}, {"many-", manyEntries}} {
+	}{{"", noEntries}, {"quiet-", noEntries}, {"loud-", noEntries}, {"many-", manyEntries}} {
 		client, server := pair.prefix+"client", pair.prefix+"server"
 		documents.WriteString(document(client, "egress", server, pair.extra("egress", "toEndpoints", "toCIDR")))
 		documents.WriteString(document(server, "ingress", client, pair.extra("ingress", "fromEndpoints", "fromCIDR")))

@@ -114,11 +114,12 @@ func (s *scene) gather(ctx context.Context) error {
 
 // dismissMany removes the containers with large policies and these: other measurements are of ordinary ones.
 func (s *scene) dismissMany(ctx context.Context) error {
-	if _, err := s.sluice.Output(ctx, "docker", "rm", "-f", "many-client", "many-server"); err != nil {
+	names := []string{"many-client", "many-server", "quiet-client", "quiet-server", "loud-client", "loud-server"}
+	if _, err := s.sluice.Output(ctx, append([]string{"docker", "rm", "-f"}, names...)...); err != nil {
 		return err
 	}
 	_, err := s.api.DeletePolicies(ctx, api.DeleteRequest{
-		Names: []string{"many-client", "many-server"}, Waiting: api.Waiting{Wait: true}})
+		Names: names, Waiting: api.Waiting{Wait: true}})
 	return err
 }
 

@@ -57,6 +57,10 @@ const (
 	pathPortMany   = "Sluice, published port, 5,000 entries"
 	pathDockerPort = "docker -p"
 
+	// At levels of observability other than flows, which the others have.
+	pathQuiet = "Sluice, observe none"
+	pathLoud  = "Sluice, observe packets"
+
 	// As containers come: with the rules of Docker's resolver, see withoutResolver.
 	pathSluicePlain = "Sluice, resolver's rules"
 	pathBridgePlain = "bridge, resolver's rules"
@@ -207,8 +211,8 @@ func (s *scene) buildBridge(ctx context.Context) error {
 	return nil
 }
 
-// buildSluice starts two pairs of containers on a Sluice network; the policies of one pair have one entry a direction
-// for the peer, those of the other thousands.
+// buildSluice starts pairs of containers on a Sluice network; the policies of one pair have thousands of entries a
+// direction, those of the others one for the peer. Of two pairs nothing is told, or every packet.
 func (s *scene) buildSluice(ctx context.Context) error {
 	const network = "bench"
 	_, err := s.sluice.Output(ctx, "docker", "network", "create", "-d", "sluice", "--ipam-driver", "sluice", network)
@@ -219,6 +223,8 @@ func (s *scene) buildSluice(ctx context.Context) error {
 	for name, options := range map[string][]string{
 		"client": nil, "server": {"-p", publish(publishedPort)},
 		"many-client": nil, "many-server": {"-p", publish(manyPort)},
+		"quiet-client": {"--label", "sluice.observe=none"}, "quiet-server": {"--label", "sluice.observe=none"},
+		"loud-client": {"--label", "sluice.observe=packets"}, "loud-server": {"--label", "sluice.observe=packets"},
 	} {
 		options = append(options, "--network", network, "--label", "app="+name)
 		if built[name], err = startContainer(ctx, s.sluice, name, options...); err != nil {
@@ -235,6 +241,8 @@ func (s *scene) buildSluice(ctx context.Context) error {
 		return err
 	}
 	s.paths[pathSluice] = between(built["client"], built["server"])
+	s.paths[pathQuiet] = between(built["quiet-client"], built["quiet-server"])
+	s.paths[pathLoud] = between(built["loud-client"], built["loud-server"])
 	s.paths[pathMany] = between(built["many-client"], built["many-server"])
 	s.paths[pathPort] = fromOutside(s.sluice, built["server"], publishedPort)
 	s.paths[pathPortMany] = fromOutside(s.sluice, built["many-server"], manyPort)

@@ -23,6 +23,11 @@ func tasks() []task {
 			out = append(out, task{p, mode})
 		}
 	}
+	for _, mode := range []load.Mode{load.RR, load.CRR, load.Stream} {
+		for _, p := range []string{pathQuiet, pathLoud} {
+			out = append(out, task{p, mode})
+		}
+	}
 	for _, mode := range []load.Mode{load.RR, load.CRR} {
 		for _, p := range []string{pathMany, pathPort, pathPortMany, pathDockerPort, pathSluicePlain, pathBridgePlain} {
 			out = append(out, task{p, mode})
@@ -35,10 +40,9 @@ func tasks() []task {
 type samples map[task][]float64
 
 // measureTraffic runs rounds, each with every task in an order of its own.
-func (s *scene) measureTraffic(ctx context.Context, o options) (samples, error) {
+func (s *scene) measureTraffic(ctx context.Context, o options, all []task) (samples, error) {
 	out := samples{}
 	order := rand.New(rand.NewPCG(o.seed, 0))
-	all := tasks()
 	for round := range o.rounds {
 		order.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		for _, t := range all {

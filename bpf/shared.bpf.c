@@ -18,6 +18,7 @@
 #include "step/nd.h"
 #include "step/parse_far.h"
 #include "step/peer.h"
+#include "step/receiver.h"
 #include "step/service.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -109,16 +110,16 @@ int shared_neighbour(struct __sk_buff *skb)
 	return h ? finish(skb, h, NULL, neighbour(skb, h)) : TC_ACT_SHOT;
 }
 
-/* To a container of this host: what egress does, but nobody has judged the packet before. */
+/* To a container of this host, as egress sends it on: what this container's level does not tell, the other is to. */
 STEP int relay(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
+	__u32 news = h->packet.level < LEVEL_FLOWS ? h->packet.news : 0;
+
 	pass(skb, h, f);
-	skb->cb[0] = ORIGIN_CONTAINER;
-	if (h->packet.level < LEVEL_FLOWS)
-		skb->cb[0] |= h->packet.news << ORIGIN_NEWS_SHIFT;
+	skb->cb[0] = ORIGIN_CONTAINER | news << ORIGIN_NEWS_SHIFT;
 	skb->cb[1] = h->container.identity;
 	skb->cb[2] = h->container.network;
-	skb->cb[3] = 0;
+	skb->cb[3] = news ? 0 : receivers_judgement(&h->packet, f, h->container.identity);
 	bpf_tail_call(skb, &ingress_slots, h->packet.peer_slot);
 	return drop(skb, &h->packet, DROP_NO_SLOT);
 }

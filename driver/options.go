@@ -39,18 +39,21 @@ const (
 type networkOption struct {
 	Key, Values, Default, Help string
 	set                        func(o *endpoint.NetworkOptions, value string) bool
+	// label: containers may have it as a label, and so as an option of an endpoint.
+	label bool
 }
 
 // networkOptions are all of them; docs/reference/network-options.md is generated from it.
 var networkOptions = []networkOption{
-	{"sluice.mtu", "1280 to 65535", "the uplink's", "MTU of the containers' interfaces", setMTU},
+	{"sluice.mtu", "1280 to 65535", "the uplink's", "MTU of the containers' interfaces", setMTU, false},
 	{"sluice.policy", "default, always, never", "default",
 		"default: a direction is closed but for its rules once a rule selects the container; always: both directions are; never: rules are not enforced",
-		setPolicy},
+		setPolicy, false},
 	{"sluice.masquerade", "true, false", "true", "whether containers leave the host by the uplink's address",
-		boolSetter(func(o *endpoint.NetworkOptions) *bool { return &o.Masquerade })},
+		boolSetter(func(o *endpoint.NetworkOptions) *bool { return &o.Masquerade }), false},
 	{"sluice.isolate", "true, false", "false", "whether containers of the network need an ingress rule to be reached by each other",
-		boolSetter(func(o *endpoint.NetworkOptions) *bool { return &o.Isolate })},
+		boolSetter(func(o *endpoint.NetworkOptions) *bool { return &o.Isolate }), false},
+	{"sluice.observe", "none, drops, flows, packets", "the daemon's", "what is told of the containers' packets; a container's label goes before it", setObserve, true},
 }
 
 func setMTU(o *endpoint.NetworkOptions, value string) bool {
@@ -62,6 +65,11 @@ func setMTU(o *endpoint.NetworkOptions, value string) bool {
 func setPolicy(o *endpoint.NetworkOptions, value string) bool {
 	o.Policy = endpoint.Mode(value)
 	return slices.Contains([]endpoint.Mode{endpoint.PolicyDefault, endpoint.PolicyAlways, endpoint.PolicyNever}, o.Policy)
+}
+
+func setObserve(o *endpoint.NetworkOptions, value string) bool {
+	o.Observe = value
+	return o.Level() != 0
 }
 
 func boolSetter(field func(*endpoint.NetworkOptions) *bool) func(*endpoint.NetworkOptions, string) bool {
@@ -177,7 +185,7 @@ func endpointOptions(options map[string]any) (map[string]string, error) {
 		if strings.HasPrefix(key, dockerPrefix) {
 			continue
 		}
-		if slices.ContainsFunc(networkOptions, func(o networkOption) bool { return o.Key == key }) {
+		if slices.ContainsFunc(networkOptions, func(o networkOption) bool { return o.Key == key && !o.label }) {
 			return nil, fmt.Errorf("unknown endpoint option %q: it is one of networks, give it to docker network create -o", key)
 		}
 		if !strings.HasPrefix(key, optionPrefix) {

@@ -35,9 +35,12 @@ type Options struct {
 	DefaultMTU  func() int // of the uplink, for networks without sluice.mtu
 	// HostDNS returns the servers that the host asks; nil: none.
 	HostDNS func() []netip.Addr
+	// Observe is what is told of packets of containers of which neither label nor network says it.
+	Observe policy.Level
 	// PublishDefault is who may reach published ports that no rule is about.
 	PublishDefault policy.PublishDefault
 	Recorder       Recorder         // nil: nobody counts
+	Journal        Journal          // nil: nobody reads it
 	Now            func() time.Time // the clock; nil: time.Now
 	Log            logrus.FieldLogger
 }
@@ -100,6 +103,7 @@ type Manager struct {
 	refused    map[string]refusal      // by endpoint id
 	host       datapath.HostNetwork
 	running    map[string]*running // by endpoint id
+	captures   map[string]uint32   // by container's name: bytes of its packets that its programs capture
 	retired    []identity.ID       // one hold each, to be released when a pass has ended their use
 
 	policyFiles  policyFiles
@@ -107,6 +111,7 @@ type Manager struct {
 	plans        plans                           // guarded by regeneration.mu
 	published    map[netip.Addr]datapath.Address // what the address map has of ours; guarded by regeneration.mu
 	kick         chan struct{}                   // asks Follow for a reconciliation
+	kinds        sync.Map                        // *Document → its kind
 }
 
 // NewManager returns a Manager without state; Restore fills it.
@@ -116,6 +121,9 @@ func NewManager(o Options) *Manager {
 	}
 	if o.Recorder == nil {
 		o.Recorder = unrecorded{}
+	}
+	if o.Journal == nil {
+		o.Journal = unwritten{}
 	}
 	if o.HostDNS == nil {
 		o.HostDNS = func() []netip.Addr { return nil }
@@ -180,12 +188,14 @@ func (m *Manager) saveAll(ctx context.Context, all []*Endpoint, ops ...store.Op)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range all {
-		if old := m.endpoints[e.ID]; old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
+		old := m.endpoints[e.ID]
+		if old != nil && old.Identity != e.Identity && !old.Identity.Reserved() {
 			m.retired = append(m.retired, old.Identity)
 		}
-		m.mentions.replace(m.endpoints[e.ID], e)
+		m.mentions.replace(old, e)
 		m.endpoints[e.ID] = e
 		m.index(e)
+		m.writeSaved(old, e)
 	}
 	m.generation++
 	return nil
@@ -201,6 +211,7 @@ func (m *Manager) erase(ctx context.Context, e *Endpoint) error {
 	defer m.mu.Unlock()
 	m.mentions.replace(m.endpoints[e.ID], nil)
 	delete(m.endpoints, e.ID)
+	m.writeErased(e)
 	m.parties.remove(e.ID)
 	delete(m.judgements, e.ID)
 	delete(m.refused, e.ID)

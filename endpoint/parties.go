@@ -145,6 +145,16 @@ func (x *parties) leave(old *indexed, keeps []netip.Addr) {
 	}
 }
 
+// of returns the party of an endpoint, nil if it is not known.
+func (x *parties) of(id string) *observe.Party {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if e := x.endpoints[id]; e != nil {
+		return e.party
+	}
+	return nil
+}
+
 // identity returns the party of an identity, which it enters with its labels.
 func (x *parties) identity(id identity.ID, labels identity.Labels) *observe.Party {
 	p := x.identities[id]
@@ -328,8 +338,9 @@ func (x *parties) rule(r observe.Rule) *observe.Rule {
 	if len(x.rules) >= mostRules {
 		clear(x.rules)
 	}
-	x.rules[r] = &r
-	return &r
+	one := r // r itself stays off the heap
+	x.rules[r] = &one
+	return &one
 }
 
 // reindex enters all records, after they were read from the store.

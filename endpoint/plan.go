@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -79,7 +80,7 @@ func (m *Manager) observe() situation {
 	}
 	for _, e := range m.endpoints {
 		if n := m.networks[e.NetworkID]; e.joined() && n != nil {
-			j := &job{endpoint: e, network: n}
+			j := &job{endpoint: e, network: n, capture: m.captures[e.Container.Name]}
 			j.resolvers, j.dns = dns.of(e)
 			s.jobs = append(s.jobs, j)
 			ids[e.Identity] = true
@@ -108,7 +109,8 @@ func (m *Manager) plan(ctx context.Context, s situation) error {
 			j.err = fmt.Errorf("resolve policy: %w", r.err)
 			continue
 		}
-		if p := m.plans.byEndpoint[j.endpoint.ID]; p != nil && p.endpoint == j.endpoint && p.network == j.network && p.hash == r.hash && p.settings == r.settings {
+		if p := m.plans.byEndpoint[j.endpoint.ID]; p != nil && p.endpoint == j.endpoint && p.network == j.network && p.hash == r.hash && p.settings == r.settings &&
+			p.program.Capture == j.capture {
 			j.planned = p
 			continue
 		}
@@ -122,6 +124,7 @@ func (m *Manager) plan(ctx context.Context, s situation) error {
 			fresh[j.endpoint.ID] = judgement
 		}
 		program := j.makeProgram(judgement.Revision, r)
+		program.Level = cmp.Or(r.settings.Level, j.network.Options.Level(), m.Observe).Effective()
 		j.planned = &planned{j.endpoint, j.network, r.hash, r.settings, program, program.Fingerprint()}
 	}
 	if err := m.reserve(ctx, last, fresh); err != nil {
@@ -267,7 +270,7 @@ func (j *job) makeProgram(revision uint32, r *resolution) datapath.Program {
 		Closed: !e.named(), Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
 		Egress: r.tables.Egress, Ingress: r.tables.Ingress, Publish: r.tables.Publish,
 		Enforcement: r.settings.Enforcement, KeepDenies: r.settings.KeepDenies,
-		EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate,
+		EgressRate: r.settings.EgressRate, IngressRate: r.settings.IngressRate, Capture: j.capture,
 	}
 	for _, a := range e.addrs() {
 		s, _ := n.subnet(a)

@@ -350,10 +350,13 @@ func (m *Manager) enforce(set *policy.Set, change func(map[string]*Document)) ui
 	m.mu.Lock()
 	documents := maps.Clone(m.documents)
 	change(documents)
+	before := m.documents
 	m.policies, m.documents = set, documents
 	m.mentions.setPolicies(set)
 	m.generation++
 	generation := m.generation
+	m.kinds.Clear()
+	m.writePolicies(set, before, documents)
 	m.mu.Unlock()
 	m.requestRegeneration()
 	return generation

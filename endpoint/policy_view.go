@@ -131,6 +131,7 @@ func (m *Manager) unresolved() unresolved {
 // showPolicy fills in what policy makes of an endpoint beside its tables. The caller holds mu.
 func (m *Manager) showPolicy(v *api.Endpoint, r *running, labels identity.Labels) {
 	v.Mode = r.program.Enforcement.String()
+	v.Observe = r.program.Level.Effective().String()
 	v.Profile = labels[policy.LabelPrefix+"profile"]
 	v.EgressRate, v.IngressRate = rate(r.program.EgressRate), rate(r.program.IngressRate)
 	t := r.program.Publish

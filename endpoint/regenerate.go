@@ -31,6 +31,7 @@ type job struct {
 	network   *Network
 	resolvers []policy.Resolver
 	dns       string // which resolvers
+	capture   uint32 // bytes of its packets that its programs capture
 	*planned         // nil if its policy cannot be resolved
 	took      time.Duration
 	err       error
@@ -187,6 +188,7 @@ func (m *Manager) replace(ctx context.Context, jobs []*job) {
 func (m *Manager) remember(j *job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer m.writeReplaced(j)
 	old := m.running[j.endpoint.ID]
 	if j.err != nil {
 		failed := running{}

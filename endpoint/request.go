@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/service"
 )
 
@@ -40,6 +41,13 @@ type NetworkOptions struct {
 	Policy     Mode
 	Masquerade bool
 	Isolate    bool
+	Observe    string // the level of what is told of packets; empty: the daemon's
+}
+
+// Level is what Observe says; zero: nothing, or nothing that there is.
+func (o NetworkOptions) Level() policy.Level {
+	level, _ := policy.ParseLevel(o.Observe)
+	return level
 }
 
 // EndpointRequest is an endpoint to be made. What is invalid or nil must be chosen by the receiver and answered.

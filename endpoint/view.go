@@ -17,7 +17,7 @@ func (m *Manager) Networks(context.Context) ([]api.Network, error) {
 	for _, n := range m.networksAll() {
 		v := api.Network{
 			ID: n.ID, Name: n.Name, Number: n.Number, Internal: n.Internal, Masquerade: n.Options.Masquerade && !n.Internal,
-			Isolate: n.Options.Isolate, Policy: string(n.Options.Policy), MTU: n.Options.MTU,
+			Isolate: n.Options.Isolate, Policy: string(n.Options.Policy), Observe: n.Options.Observe, MTU: n.Options.MTU,
 			Endpoints: len(m.endpointsOf(n.ID)), Created: n.Created,
 		}
 		if v.MTU == 0 {

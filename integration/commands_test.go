@@ -32,6 +32,9 @@ func simpleCommands() map[string]command {
 		"outside": runOutside,
 		"far":     runFar,
 		"host":    runHost,
+		"hubble":  runHubble,
+
+		"hubble-old": runHubbleOld,
 	}
 }
 
@@ -49,6 +52,10 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["agree"] = checkAgreement
 	all["recipes"] = runRecipes
 	all["browser"] = runBrowser
+	all["hubble-clients"] = getHubble
+	all["hubble-filters"] = countFilters
+	all["dashboards"] = runDashboards
+	all["collector"] = getCollector
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
@@ -119,9 +126,18 @@ func runBrowser(s *scene, ts *testscript.TestScript, args []string) error {
 	return ts.Exec("timeout", append([]string{"-k", "1", limit}, s.host.Args(ts.MkAbs("."), append([]string{"node", script}, args[1:]...)...)...)...)
 }
 
-// waitUntil repeats a command until it succeeds, or fails after "!"; -match wants a pattern in its output as well.
+// waitUntil repeats a command until it succeeds, or fails after "!"; -match wants a pattern in its output as well, -for
+// gives it longer than things usually take.
 func waitUntil(s *scene, ts *testscript.TestScript, args []string) error {
 	var pattern *regexp.Regexp
+	within := settleTime
+	if len(args) > 2 && args[0] == "-for" {
+		var err error
+		if within, err = time.ParseDuration(args[1]); err != nil {
+			ts.Fatalf("wait-until -for %s: %v", args[1], err)
+		}
+		args = args[2:]
+	}
 	if len(args) > 2 && args[0] == "-match" {
 		pattern = regexp.MustCompile(args[1])
 		args = args[2:]
@@ -131,9 +147,9 @@ func waitUntil(s *scene, ts *testscript.TestScript, args []string) error {
 		args = args[1:]
 	}
 	if len(args) == 0 || simpleCommands()[args[0]] == nil {
-		ts.Fatalf("usage: wait-until [-match PATTERN] [!] COMMAND [ARG...], with a command of %v", simpleNames())
+		ts.Fatalf("usage: wait-until [-for TIME] [-match PATTERN] [!] COMMAND [ARG...], with a command of %v", simpleNames())
 	}
-	return hosts.Poll(settleTime, func() error {
+	return hosts.Poll(within, func() error {
 		err := simpleCommands()[args[0]](s, ts, args[1:])
 		if neg && err == nil {
 			return fmt.Errorf("%s still succeeds", strings.Join(args, " "))
@@ -191,7 +207,8 @@ func controlDaemon(s *scene, ts *testscript.TestScript, args []string) error {
 		}
 		return s.host.StartDaemon(args[1:]...)
 	case "second":
-		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir()}
+		argv := []string{filepath.Join(s.host.Bin, "sluiced"), "--state-dir", s.host.StateDir(), "--policy-dir", s.host.PolicyDir(),
+			"--export-dir", s.host.ExportDir()}
 		return inHost(s, ts, append(argv, args[1:]...)...)
 	}
 	ts.Fatalf("unknown: daemon %s", args[0])
@@ -251,4 +268,11 @@ func inPath(bin string, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// getCollector is "collector": it sets $COLLECTOR to a program that takes OTLP, and builds it first if it must.
+func getCollector(_ *scene, ts *testscript.TestScript, _ []string) error {
+	path, err := hosts.GetCollector()
+	ts.Setenv("COLLECTOR", path)
+	return err
 }

@@ -90,6 +90,7 @@ func (p *pool) setup(env *testscript.Env) error {
 	}
 	env.Setenv("STATE", s.host.StateDir())
 	env.Setenv("POLICIES", s.host.PolicyDir())
+	env.Setenv("EXPORTS", s.host.ExportDir())
 	env.Setenv("ROOT", filepath.Dir(p.bin))
 	t := env.T()
 	env.Defer(func() {

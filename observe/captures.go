@@ -62,7 +62,7 @@ func (c *Captures) Read() (Captured, error) {
 // decodeCapture reads one record, whose bytes it copies.
 func decodeCapture(record []byte, now clock) (Captured, error) {
 	if len(record) < captureHeader {
-		return Captured{}, fmt.Errorf("decode capture: %w: %d bytes, want %d or more", errRecord, len(record), captureHeader)
+		return Captured{}, fmt.Errorf("decode capture: %w: %d bytes, want %d or more", ErrRecord, len(record), captureHeader)
 	}
 	var h abi.Capture
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&h)), captureHeader), record)
@@ -72,7 +72,7 @@ func decodeCapture(record []byte, now clock) (Captured, error) {
 	}
 	frame := record[captureHeader:]
 	if int(h.Captured) > len(frame) || h.Captured > h.Length {
-		return Captured{}, fmt.Errorf("decode capture: %w: %d of %d bytes captured, %d in the record", errRecord, h.Captured, h.Length, len(frame))
+		return Captured{}, fmt.Errorf("decode capture: %w: %d of %d bytes captured, %d in the record", ErrRecord, h.Captured, h.Length, len(frame))
 	}
 	wall, monotonic := now()
 	return Captured{Time: wall.Add(-time.Duration(monotonic - e.Time)).Round(0), Event: e, Length: int(h.Length),

@@ -38,7 +38,7 @@ func TestDecodeCaptureRefuses(t *testing.T) {
 		"nothing": nil, "cut head": whole[:captureHeader-1], "cut frame": whole[:len(whole)-1],
 		"more than the packet": captureOf(denied(), 5, 10, make([]byte, 10)), "type": captureOf(other, 100, 0, nil),
 	} {
-		if _, err := decodeCapture(b, testClock); !errors.Is(err, errRecord) {
+		if _, err := decodeCapture(b, testClock); !errors.Is(err, ErrRecord) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

@@ -46,7 +46,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"nothing": nil, "short": good[:recordSize-1], "long": append(record(denied()), 0),
 		"type": record(badType), "point": record(badPoint),
 	} {
-		if _, err := decode(b); !errors.Is(err, errRecord) {
+		if _, err := decode(b); !errors.Is(err, ErrRecord) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

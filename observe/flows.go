@@ -27,10 +27,10 @@ const flowBytes = int(unsafe.Sizeof(Flow{}) + unsafe.Sizeof(&Flow{}))
 func FlowsIn(bytes int64) int { return int(max(bytes/int64(flowBytes), 1024)) }
 
 // NewFlows returns a ring of that many flows, whose first has number 1.
-func NewFlows(size int) *Flows { return newFlows(size, 1) }
+func NewFlows(size int) *Flows { return NewFlowsFrom(size, 1) }
 
-// newFlows returns a ring whose first flow has that number: the one after the newest that is kept elsewhere.
-func newFlows(size int, first uint64) *Flows {
+// NewFlowsFrom returns a ring whose first flow has that number: the one after the newest that is kept elsewhere.
+func NewFlowsFrom(size int, first uint64) *Flows {
 	return &Flows{slots: make([]*Flow, size), first: first, next: first, grown: make(chan struct{})}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // pinned creates the maps of the programs in a BPF file system of the test's own.
-func pinned(t *testing.T) (dir string, maps map[string]*ebpf.Map) {
+func pinned(t testing.TB) (dir string, maps map[string]*ebpf.Map) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
@@ -32,7 +32,7 @@ func pinned(t *testing.T) (dir string, maps map[string]*ebpf.Map) {
 	})
 	maps = map[string]*ebpf.Map{}
 	for _, spec := range []*ebpf.MapSpec{
-		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 1 << 16},
+		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 4 << 20},
 		{Name: "event_budget", Type: ebpf.Array, KeySize: 4, ValueSize: uint32(budgetSize), MaxEntries: 100 * abi.EventsClasses,
 			Flags: unix.BPF_F_MMAPABLE},
 		{Name: "event_limits", Type: ebpf.Array, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventsClasses},
@@ -50,8 +50,8 @@ func pinned(t *testing.T) (dir string, maps map[string]*ebpf.Map) {
 	return dir, maps
 }
 
-// writer returns a program that writes the packet which it is given into the ring.
-func writer(t *testing.T, ring *ebpf.Map) *ebpf.Program {
+// writer returns a program that writes the packet which it is given into the ring, and wakes nobody.
+func writer(t testing.TB, ring *ebpf.Map) *ebpf.Program {
 	t.Helper()
 	aligned := int16((recordSize + 7) &^ 7)
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "writer", Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
@@ -61,11 +61,11 @@ func writer(t *testing.T, ring *ebpf.Map) *ebpf.Program {
 		asm.Mov.Imm(asm.R4, int32(recordSize)),
 		asm.FnSkbLoadBytes.Call(),
 		asm.JNE.Imm(asm.R0, 0, "exit"),
-		asm.LoadMapPtr(asm.R1, ring.FD()), // bpf_ringbuf_output(ring, stack, size, 0)
+		asm.LoadMapPtr(asm.R1, ring.FD()), // bpf_ringbuf_output(ring, stack, size, BPF_RB_NO_WAKEUP)
 		asm.Mov.Reg(asm.R2, asm.RFP),
 		asm.Add.Imm(asm.R2, int32(-aligned)),
 		asm.Mov.Imm(asm.R3, int32(recordSize)),
-		asm.Mov.Imm(asm.R4, 0),
+		asm.Mov.Imm(asm.R4, 1),
 		asm.FnRingbufOutput.Call(),
 		asm.Return().WithSymbol("exit"),
 	}})

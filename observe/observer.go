@@ -92,7 +92,7 @@ func New(o Options) *Observer {
 		o.Size = FlowsIn(DefaultMemory)
 	}
 	return &Observer{ring: o.Ring, names: o.Names, log: o.Log, clock: o.clock, archive: o.Archive,
-		flows: newFlows(o.Size, max(o.First, 1)), closed: make(chan struct{}), namer: namer{names: o.Names, domains: o.Domains}}
+		flows: NewFlowsFrom(o.Size, max(o.First, 1)), closed: make(chan struct{}), namer: namer{names: o.Names, domains: o.Domains}}
 }
 
 // Flows returns the ring of flows, for readers that go on as they come.

@@ -97,7 +97,7 @@ func next(t *testing.T, ch <-chan api.Event) api.Event {
 }
 
 // poll waits until done, at most ten seconds.
-func poll(t *testing.T, what string, done func() bool) {
+func poll(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -207,7 +207,7 @@ func TestSlowSubscriber(t *testing.T) {
 		}
 		seen++
 	}
-	if lost == 0 || seen < queueSize || learnt != sent/4 {
+	if lost == 0 || seen < size || learnt != sent/4 {
 		t.Errorf("%d seen, %d lost, %d of those that learn, want %d", seen, lost, learnt, sent/4)
 	}
 	o.Publish(with(func(e *abi.Event) { e.Length = sent }))

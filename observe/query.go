@@ -43,8 +43,8 @@ type Range struct {
 	Since, Until time.Time
 }
 
-// holds reports whether the flow's time is in the range.
-func (r Range) holds(t time.Time) bool {
+// Holds reports whether a flow's time is in the range.
+func (r Range) Holds(t time.Time) bool {
 	return (r.Since.IsZero() || !t.Before(r.Since)) && (r.Until.IsZero() || !t.After(r.Until))
 }
 
@@ -150,7 +150,7 @@ func (w *walk) back(ctx context.Context) error {
 
 // matches reports whether a flow is one of those that numbers count.
 func (w *walk) matches(f *Flow) bool {
-	return !f.IsLost() && w.times().holds(f.Time) && (w.Match == nil || w.Match(f))
+	return !f.IsLost() && w.times().Holds(f.Time) && (w.Match == nil || w.Match(f))
 }
 
 func (w *walk) times() Range { return Range{Since: w.Since, Until: w.Until} }
@@ -241,7 +241,7 @@ func (w *walk) wait(ctx context.Context, reader *Reader) (*Flow, uint64, error) 
 
 // give passes a flow on if the query selects it.
 func (w *walk) give(f *Flow) error {
-	if !w.times().holds(f.Time) {
+	if !w.times().Holds(f.Time) {
 		return nil
 	}
 	if f.IsLost() {

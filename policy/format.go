@@ -320,7 +320,7 @@ func sameSettings(a, b *Rule) bool {
 		}
 		return r.Enforcement.String()
 	}
-	return mode(a) == mode(b) && a.Rates == b.Rates && a.Preset == b.Preset
+	return mode(a) == mode(b) && a.Rates == b.Rates && a.Preset == b.Preset && a.Level == b.Level
 }
 
 // formatRule hands out the lists of a rule by label, without the prefix.
@@ -373,5 +373,8 @@ func formatSettings(r *Rule, enter func(key, value string)) {
 	}
 	if r.Enforcement != nil {
 		enter("mode", r.Enforcement.String())
+	}
+	if r.Level != LevelUnset {
+		enter("observe", r.Level.String())
 	}
 }

@@ -37,8 +37,8 @@ func FormatCNP(p *Policy) (string, error) {
 }
 
 func cnpRule(p *Policy, r *Rule) (*yaml.Node, error) {
-	if len(r.Publish) > 0 || r.Preset != PresetNone || r.Enforcement != nil || r.Rates != [directions]Rate{} {
-		return nil, fmt.Errorf("%w: it has no words for published ports, profile, rate and mode", ErrNotExpressible)
+	if len(r.Publish) > 0 || r.Preset != PresetNone || r.Enforcement != nil || r.Rates != [directions]Rate{} || r.Level != LevelUnset {
+		return nil, fmt.Errorf("%w: it has no words for published ports, profile, rate, mode and observe", ErrNotExpressible)
 	}
 	spec := mapping("endpointSelector", cnpSelector(&r.Subject))
 	closing := mapping()

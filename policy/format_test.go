@@ -168,7 +168,7 @@ func (g generator) labelsRoundTrip(t *testing.T, own map[string]string, p *Polic
 
 // TestFormats shows what the forms look like.
 func TestFormats(t *testing.T) {
-	p, err := LabelPolicy(shop("sluice.egress=db:5432, @lan:{53,123}/udp, label:app in (a, b)&!x:443; sluice.ingress=@none; sluice.ingress.deny=[2001:db8::/32]:22; sluice.publish.8080=@lan; sluice.rate.egress=20mbit/64kb; sluice.mode=audit; sluice.profile=balanced"))
+	p, err := LabelPolicy(shop("sluice.egress=db:5432, @lan:{53,123}/udp, label:app in (a, b)&!x:443; sluice.ingress=@none; sluice.ingress.deny=[2001:db8::/32]:22; sluice.publish.8080=@lan; sluice.rate.egress=20mbit/64kb; sluice.mode=audit; sluice.profile=balanced; sluice.observe=drops"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestFormats(t *testing.T) {
 	want := map[string]string{
 		"sluice.egress":  "db:5432, @lan:{53,123}/udp, label:app in (a, b)&!x:443",
 		"sluice.ingress": "@none", "sluice.ingress.deny": "[2001:db8::/32]:22", "sluice.publish.8080": "@lan",
-		"sluice.rate.egress": "20mbit/64kb", "sluice.mode": "audit", "sluice.profile": "balanced",
+		"sluice.rate.egress": "20mbit/64kb", "sluice.mode": "audit", "sluice.profile": "balanced", "sluice.observe": "drops",
 	}
 	if err != nil || !cmp.Equal(labels, want) {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, labels))
@@ -201,6 +201,7 @@ func TestFormats(t *testing.T) {
         - '@lan'
     profile: balanced
     mode: audit
+    observe: drops
     rate:
       egress: 20mbit/64kb
 `; err != nil || text != wantText {
@@ -209,7 +210,7 @@ func TestFormats(t *testing.T) {
 	if _, err := FormatCNP(p); !errors.Is(err, ErrNotExpressible) || !strings.Contains(err.Error(), "no words for published ports") {
 		t.Errorf("got %v", err)
 	}
-	p.Rules[0].Publish, p.Rules[0].Enforcement, p.Rules[0].Rates, p.Rules[0].Preset = nil, nil, [directions]Rate{}, PresetNone
+	p.Rules[0].Publish, p.Rules[0].Enforcement, p.Rules[0].Rates, p.Rules[0].Preset, p.Rules[0].Level = nil, nil, [directions]Rate{}, PresetNone, LevelUnset
 	text, err = FormatCNP(p)
 	for _, line := range []string{"compose.project: shop", "compose.service: db", `port: "5432"`, "protocol: TCP", "- lan", "cidr: 2001:db8::/32", "operator: DoesNotExist"} {
 		if err != nil || !strings.Contains(text, line) {

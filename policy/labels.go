@@ -35,6 +35,7 @@ var labelReaders = map[string]func(r *labelReader, key, value string){
 	"rate.ingress": func(r *labelReader, key, value string) { r.rate(key, value, Ingress) },
 	"profile":      (*labelReader).preset,
 	"mode":         (*labelReader).mode,
+	"observe":      (*labelReader).level,
 }
 
 const (
@@ -315,6 +316,14 @@ func (r *labelReader) mode(key, value string) {
 		r.fail(key, 1, "%s", reason)
 	}
 	r.rule.Enforcement = &e
+}
+
+func (r *labelReader) level(key, value string) {
+	l, reason := parseLevel(value)
+	if reason != "" {
+		r.fail(key, 1, "%s", reason)
+	}
+	r.rule.Level = l
 }
 
 func parsePreset(s string) (Preset, string) {

@@ -40,6 +40,9 @@ func TestLabelPolicyRefuses(t *testing.T) {
 		"sluice.rate.egress=20mbps":                     "label sluice.rate.egress=\"20mbps\": column 3: unknown unit \"mbps\"",
 		"sluice.rate=1mbit":                             "Sluice knows no such label, did you mean sluice.rate.egress?",
 		"sluice.profile=lockd":                          "label sluice.profile=\"lockd\": column 1: \"lockd\" is not a profile, did you mean locked?",
+		"sluice.observe=flow":                           "did you mean flows?",
+		"sluice.observe=":                               "is not a level",
+		"sluice.observes=flows":                         "did you mean sluice.observe?",
 		"sluice.mode=dry":                               "is not a mode",
 	} {
 		p, err := LabelPolicy(shop(in))
@@ -245,7 +248,8 @@ func TestSettings(t *testing.T) {
 policies:
 - {name: a, for: "app=db", mode: learn, rate: {egress: 50mbit}}
 - {name: b, for: "@any", mode: audit, rate: {egress: 20mbit/1mb, ingress: 1gbit}}
-- {name: c, for: "app=web", mode: enforce}
+- {name: c, for: "app=web", mode: enforce, observe: drops}
+- {name: d, for: "app=web", observe: packets}
 `)...)
 	if err != nil {
 		t.Fatal(err)
@@ -254,10 +258,11 @@ policies:
 		labels string
 		want   Settings
 	}{
-		{"", Settings{Audit, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
-		{"app=x", Settings{Audit, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
-		{"app=web", Settings{Enforce, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}}},
-		{"sluice.mode=learn; sluice.rate.egress=5gbit", Settings{Learn, true, Rate{BitsPerSecond: 5e9}, Rate{BitsPerSecond: 1e9}}},
+		{"", Settings{Audit, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}, LevelUnset}},
+		{"app=x", Settings{Audit, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}, LevelUnset}},
+		{"app=web", Settings{Enforce, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}, LevelPackets}},
+		{"app=web; sluice.observe=none", Settings{Enforce, false, Rate{20e6, 1e6}, Rate{BitsPerSecond: 1e9}, LevelNone}},
+		{"sluice.mode=learn; sluice.rate.egress=5gbit", Settings{Learn, true, Rate{BitsPerSecond: 5e9}, Rate{BitsPerSecond: 1e9}, LevelUnset}},
 	} {
 		if got, err := set.Settings(shop(tt.labels)); err != nil || got != tt.want {
 			t.Errorf("%s: got %+v, %v", tt.labels, got, err)

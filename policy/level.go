@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Level says what is told of a container's packets; each level tells what those before it do. The zero value is that nothing
 // is said of it: LevelFlows.
@@ -30,10 +33,16 @@ func (l Level) Effective() Level {
 
 // ParseLevel reads the value of sluice.observe.
 func ParseLevel(s string) (Level, error) {
-	for l := LevelNone; l <= LevelPackets; l++ {
-		if s == l.String() {
-			return l, nil
-		}
+	l, reason := parseLevel(s)
+	if reason != "" {
+		return LevelUnset, fmt.Errorf("read level: %s", reason)
 	}
-	return LevelUnset, fmt.Errorf("read level %q: use none, drops, flows or packets", s)
+	return l, nil
+}
+
+func parseLevel(s string) (Level, string) {
+	if i := slices.Index(levelNames[:], s); i > 0 {
+		return Level(i), ""
+	}
+	return LevelUnset, fmt.Sprintf("%s is not a level%s", shorten(s), suggest(s, levelNames[1:]))
 }

@@ -84,9 +84,10 @@ type Rule struct {
 	Preset Preset
 	// Publish says who may reach the subject's published ports. It is judged beside Ingress.
 	Publish []PublishRule
-	// Enforcement is nil and rates are zero where the rule says nothing of them: see Set.Settings.
+	// Enforcement is nil, rates and level are zero where the rule says nothing of them: see Set.Settings.
 	Enforcement *Enforcement
 	Rates       [directions]Rate
+	Level       Level
 }
 
 // PublishRule allows peers to reach one published port, or all of them. Where a port has a rule of its own, the rules

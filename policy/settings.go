@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/sluice-net/sluice/identity"
@@ -60,10 +61,11 @@ type Settings struct {
 	KeepDenies  bool
 	EgressRate  Rate // of what the container sends
 	IngressRate Rate // of what it receives
+	Level       Level
 }
 
 // Settings returns what the policies and the container's own labels say together: its labels count before policies; of
-// several policies the strictest enforcement and the smallest rate do. The error is that of LabelPolicy.
+// several policies the strictest enforcement, the smallest rate and the highest level do. The error is that of LabelPolicy.
 func (s *Set) Settings(l identity.Labels) (Settings, error) {
 	var result Settings
 	own, err := s.own(l)
@@ -75,11 +77,15 @@ func (s *Set) Settings(l identity.Labels) (Settings, error) {
 	if r := strictest(rules); r != nil {
 		result.Enforcement = *r
 	}
+	for _, r := range rules {
+		result.Level = max(result.Level, r.rule.Level)
+	}
 	rates := [directions]Rate{slowest(Egress, rules), slowest(Ingress, rules)}
 	if own != nil {
 		if own.rule.Enforcement != nil {
 			result.Enforcement, result.KeepDenies = *own.rule.Enforcement, true
 		}
+		result.Level = cmp.Or(own.rule.Level, result.Level)
 		for d, r := range own.rule.Rates {
 			if r.BitsPerSecond != 0 {
 				rates[d] = r

@@ -57,6 +57,7 @@ func (s *shortReader) read(n *yaml.Node, path string) {
 			s.rule.Enforcement = &e
 			return reason
 		}),
+		"observe": s.word(func(word string) (reason string) { s.rule.Level, reason = parseLevel(word); return reason }),
 	})
 	if !ok {
 		return
@@ -68,7 +69,7 @@ func (s *shortReader) read(n *yaml.Node, path string) {
 		s.fail(n, join(path, "for"), `missing: write the containers that it is about, such as shop/db, name:db or label:app=db; "@any" for every container`)
 	}
 	if !s.said && len(s.problems) == 0 && s.closing == [directions]*bool{} {
-		s.fail(n, path, "the policy says nothing: write ingress, egress, publish, rate, mode or profile")
+		s.fail(n, path, "the policy says nothing: write ingress, egress, publish, rate, mode, observe or profile")
 	}
 	s.finish()
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/sluice-net/sluice/api"
 )
@@ -25,6 +26,8 @@ type Backend struct {
 	Ports      Ports
 	Kernel     Kernel
 	Events     Events
+	Traffic    Traffic
+	Captures   Captures
 	Log        Log
 }
 
@@ -116,6 +119,19 @@ type Events interface {
 	// Subscribe sends the events that pass the filter until the context ends, and then closes the channel; without
 	// Follow it closes it after those of the past. A slow reader loses events and gets one api.EventLost instead.
 	Subscribe(ctx context.Context, filter api.EventFilter) (<-chan api.Event, error)
+}
+
+// Traffic makes rates (implemented by package observe/traffic).
+type Traffic interface {
+	// Watch calls yield for every sample until the request's count is reached, yield fails or the context ends.
+	Watch(ctx context.Context, r api.TrafficRequest, yield func(api.Traffic) error) error
+}
+
+// Captures captures packets (implemented by package observe/capture).
+type Captures interface {
+	// Capture calls yield for the packets of containers, by their names, until
+	// yield fails or the context ends. What is too much for yield is lost, and told. addrs are those of a name in the filter.
+	Capture(ctx context.Context, containers []string, r api.CaptureRequest, addrs func(name string) []netip.Addr, yield func(api.Captured) error) error
 }
 
 // Log reads and changes the daemon's log level.

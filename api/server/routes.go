@@ -35,6 +35,8 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/policy/learn", body: "LearnRequest", reply: "Learned", about: "the policy that covers what was seen", answer: s.learn},
 		{pattern: "GET /v1/ports", body: ref, reply: "[]Port", about: "published ports, all or those of endpoints", answer: s.ports},
 		{pattern: "POST /v1/events", body: "EventFilter", reply: "stream of Event", about: "events of the past, and with `follow` what comes", stream: s.events},
+		{pattern: "POST /v1/traffic", body: "TrafficRequest", reply: "stream of Traffic", about: "rates by container, service or peer, a sample an interval", stream: s.traffic},
+		{pattern: "POST /v1/capture", body: "CaptureRequest", reply: "stream of Captured", about: "packets of containers, until the client hangs up", stream: s.capture},
 		{pattern: "GET /v1/bpf/conntrack", body: ref, reply: "stream of Connection", about: "the flow tables, or what of them belongs to endpoints", stream: s.connections},
 		{pattern: "GET /v1/bpf/endpoints", reply: "[]AddressEntry", about: "the table of addresses", answer: s.addresses},
 		{pattern: "GET /v1/bpf/policy", body: ref, reply: "[]PolicyEntry", about: "the compiled verdict tables", answer: s.policyEntries},

@@ -50,11 +50,14 @@ type Server struct {
 	recorder  Recorder
 	mux       *http.ServeMux
 	streams   map[string]bool // by pattern
+	watchers  chan struct{}   // one for each traffic stream
+	captures  chan struct{}   // likewise
 }
 
 // New returns the handler of all paths.
 func New(b Backend, o Options) *Server {
 	s := &Server{
+		watchers: make(chan struct{}, mostWatchers), captures: make(chan struct{}, mostCaptures),
 		backend: b, log: o.Log, heartbeat: o.Heartbeat, recorder: o.Recorder,
 		mux: http.NewServeMux(), streams: map[string]bool{},
 	}

@@ -178,3 +178,46 @@ func (s *Server) connections(w http.ResponseWriter, r *http.Request) {
 	}
 	out.end(err)
 }
+
+// stream sends what produce yields, and beats in between, until it ends, the client hangs up, or does not read.
+func stream[T any](ctx context.Context, s *Server, w http.ResponseWriter, what string, produce func(context.Context, func(T) error) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	items, ended := make(chan T, 64), make(chan error, 1)
+	go func() {
+		err := produce(ctx, func(item T) error {
+			select {
+			case items <- item:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		close(items)
+		ended <- err
+	}()
+	out := newLines(w)
+	beat := time.NewTicker(s.heartbeat)
+	defer beat.Stop()
+	for err := out.flush(); ; {
+		if err != nil {
+			s.log.Debugf("stream %s: %v", what, err)
+			break
+		}
+		select {
+		case item, open := <-items:
+			if !open {
+				out.end(<-ended)
+				return
+			}
+			if err = out.add(api.Line[T]{Item: &item}); err == nil && len(items) == 0 {
+				err = out.flush()
+			}
+		case <-beat.C:
+			err = out.beat()
+		}
+	}
+	cancel()
+	for range items { // produce sees the end of its context
+	}
+}

@@ -148,7 +148,8 @@ struct flow {
 	__be16 dnat_port;
 	__be16 snat_port;
 	__u32 masquerade_ifindex; /* uplink of a masqueraded flow */
-	__u64 spare;
+	__u32 teller;             /* slot + 1 of the container whose programs told of the flow first, 0: none did */
+	__u32 teller_opened;      /* 1: that is the initiator */
 };
 
 /* Flow.last of now, and the timeouts, count in units of 2^30 ns (1.07 s). */

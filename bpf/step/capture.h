@@ -16,15 +16,18 @@ STEP struct capture_scratch *capture_open(void)
 /* Copies the packet's first bytes, at most so many. */
 STEP void capture_frame(struct __sk_buff *skb, struct capture_scratch *s, __u32 most)
 {
-	__u32 length = skb->len;
+	__u64 length = skb->len;
 
 	s->head.length = length;
 	s->head.captured = 0;
 	if (length > most)
 		length = most;
-	opaque(length); /* the verifier sees the bounds of this very register */
-	if (length - 1 >= CAPTURE_MAX)
+	length--; /* so that the verifier sees it is above 0, and in this very register */
+	opaque(length);
+	if (length >= CAPTURE_MAX)
 		return;
+	length++;
+	opaque(length);
 	if (!bpf_skb_load_bytes(skb, 0, s->frame, length))
 		s->head.captured = length;
 }
@@ -43,7 +46,7 @@ RARE int capture_write(struct __sk_buff *skb, struct packet *p, struct flow *f, 
 {
 	struct capture_scratch *s = capture_open();
 	struct event_budget *b;
-	__u32 length;
+	__u64 length;
 
 	if (!p || !s)
 		return 0;
@@ -60,7 +63,7 @@ RARE int capture_write(struct __sk_buff *skb, struct packet *p, struct flow *f, 
 	opaque(length);
 	if (length > CAPTURE_MAX)
 		return 0;
-	if (bpf_ringbuf_output(&captures, s, sizeof(s->head) + length, ring_flags(ring_quarters(&captures))))
+	if (bpf_ringbuf_output(&captures, s, sizeof(s->head) + length, ring_flags(ring_fill(&captures))))
 		budget_lose(b);
 	else
 		__sync_fetch_and_add(&b->written, 1);

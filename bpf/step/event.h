@@ -65,18 +65,18 @@ STEP void event_fill(struct event *e, const struct __sk_buff *skb, const struct 
 	__builtin_memset(e->pad, 0, sizeof(e->pad));
 }
 
-/* How much of a ring is full, in quarters. */
-STEP __u64 ring_quarters(void *ring)
+/* How full a ring is: 0 below a quarter, 1 below the half, else 2. */
+STEP __u32 ring_fill(void *ring)
 {
-	__u64 size = bpf_ringbuf_query(ring, BPF_RB_RING_SIZE);
+	__u64 quarter = bpf_ringbuf_query(ring, BPF_RB_RING_SIZE) >> 2, used = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
 
-	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) * 4 / size;
+	return (used >= quarter) + (used >= 2 * quarter);
 }
 
 /* How to submit a record: its reader comes by often, and is woken only if the ring fills faster. */
-STEP __u64 ring_flags(__u64 quarters)
+STEP __u64 ring_flags(__u32 fill)
 {
-	return quarters ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return fill ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 STEP __u32 event_class(const struct packet *p, __u32 type)
@@ -91,8 +91,7 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 typ
 {
 	struct event_budget *b;
 	struct event *e;
-	__u64 quarters;
-	__u32 class;
+	__u32 class, fill;
 
 	if (!p)
 		return 0;
@@ -100,8 +99,8 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 typ
 	b = budget_of(p, class);
 	if (!b)
 		return 0;
-	quarters = ring_quarters(&events);
-	if (!budget_take(b, class, quarters >= 2)) {
+	fill = ring_fill(&events);
+	if (!budget_take(b, class, fill > 1)) {
 		budget_lose(b);
 		return 0;
 	}
@@ -115,6 +114,6 @@ RARE int tell(struct __sk_buff *skb, struct packet *p, struct flow *f, __u32 typ
 	e->reason = reason;
 	e->cause = type == EVENT_TRACE ? p->news : 0;
 	__sync_fetch_and_add(&b->written, 1);
-	bpf_ringbuf_submit(e, ring_flags(quarters));
+	bpf_ringbuf_submit(e, ring_flags(fill));
 	return 0;
 }

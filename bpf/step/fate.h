@@ -23,8 +23,17 @@ STEP void tell_watched(struct __sk_buff *skb, struct packet *p)
 		tell(skb, p, NULL, EVENT_LEARN, p->denied);
 }
 
-/* A packet that passes: counts it, and tells of it what is new. Of one with a flow, h->seen is how it was before it was
- * translated on its way. */
+/* Notes who tells of a flow, for what is told when it expires. */
+STEP void note_teller(struct flow *f, const struct packet *p)
+{
+	if (f->teller)
+		return;
+	f->teller_opened = (p->direction == DIRECTION_EGRESS) ^ (p->reply & 1);
+	f->teller = p->slot + 1;
+}
+
+/* A packet that passes: counts it, and tells of it what is new. Of one with a flow of which there is something to tell,
+ * h->seen is how it was before it was translated on its way. */
 STEP void pass(struct __sk_buff *skb, struct hand *h, struct flow *f)
 {
 	struct packet *p = &h->packet;
@@ -32,11 +41,16 @@ STEP void pass(struct __sk_buff *skb, struct hand *h, struct flow *f)
 	if (unlikely(p->refused))
 		return;
 	count_forwarded(p->slot, p->direction, skb->len);
+	if (likely(!p->news && !p->capture))
+		return;
 	if (f)
 		p = &h->seen;
-	if (unlikely(p->news) && p->level >= LEVEL_FLOWS)
+	if (p->news && p->level >= LEVEL_FLOWS) {
+		if (f)
+			note_teller(f, p);
 		tell(skb, p, f, EVENT_TRACE, DROP_NONE);
-	if (unlikely(p->capture))
+	}
+	if (p->capture)
 		capture_write(skb, p, f, EVENT_TRACE, DROP_NONE);
 }
 

@@ -10,6 +10,7 @@
 #include "../map/flows_any.h"
 #include "../map/flows_tcp.h"
 #include "../lib/packet.h"
+#include "../map/flow_scratch.h"
 #include "../map/settings.h"
 
 #define FLOW_SHORT FLOW_SECONDS(10)
@@ -195,45 +196,57 @@ STEP int refuse_untracked(const struct packet *p)
 	return 0;
 }
 
+/* A flow that begins now, to be entered. NULL does not happen, but for the verifier. */
+STEP struct flow *flow_blank(void)
+{
+	__u32 zero = 0;
+	struct flow *f = bpf_map_lookup_elem(&flow_scratch, &zero);
+
+	if (!f)
+		return NULL;
+	__builtin_memset(f, 0, sizeof(*f));
+	f->last = f->told = flow_now();
+	f->opened = bpf_ktime_get_ns();
+	return f;
+}
+
 /* Enters a flow that the packet's source opens, judged by this program. t may be NULL. What comes in by an uplink is counted
  * by the container's program. 0 or the drop reason. */
 RARE int flow_enter(struct __sk_buff *skb, struct tuple *key, struct packet *p, struct translation *t, __u32 side)
 {
-	struct flow f = {};
+	struct flow *f = flow_blank();
 	struct tuple k; /* keys must lie on the stack before Linux 6.2 */
 	long err;
 
-	if (!key || !p)
+	if (!key || !p || !f)
 		return DROP_FLOW_TABLE;
 	k = *key;
 	p->news |= CAUSE_NEW;
-	f.last = f.told = flow_now();
-	f.opened = bpf_ktime_get_ns();
 	if (p->direction != DIRECTION_UPLINK) {
-		f.sent.packets = segments(skb);
-		f.sent.bytes = skb->len;
+		f->sent.packets = segments(skb);
+		f->sent.bytes = skb->len;
 	}
-	f.tick = FLOW_TICK;
-	f.flags = side & FLOW_INITIATOR_LO;
+	f->tick = FLOW_TICK;
+	f->flags = side & FLOW_INITIATOR_LO;
 	if (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN)) /* begun before it was seen: a restart must not cut */
-		f.flags |= FLOW_REPLIED | FLOW_ESTABLISHED;
+		f->flags |= FLOW_REPLIED | FLOW_ESTABLISHED;
 	if (p->proto == IPPROTO_TCP)
-		f.flags = flow_tcp_flags(p, f.flags);
+		f->flags = flow_tcp_flags(p, f->flags);
 	if (p->direction == DIRECTION_EGRESS) {
-		f.egress_revision = p->judgement;
-		f.egress_peer = p->peer_identity;
+		f->egress_revision = p->judgement;
+		f->egress_peer = p->peer_identity;
 	} else {
-		f.ingress_revision = p->judgement;
-		f.ingress_peer = p->peer_identity;
+		f->ingress_revision = p->judgement;
+		f->ingress_peer = p->peer_identity;
 	}
 	if (t && t->flags) {
-		f.flags |= t->flags;
-		f.dnat_addr = t->dnat_addr;
-		f.dnat_port = t->dnat_port;
+		f->flags |= t->flags;
+		f->dnat_addr = t->dnat_addr;
+		f->dnat_port = t->dnat_port;
 	}
 	if (k.proto == IPPROTO_TCP)
-		err = bpf_map_update_elem(&flows_tcp, &k, &f, BPF_ANY);
+		err = bpf_map_update_elem(&flows_tcp, &k, f, BPF_ANY);
 	else
-		err = bpf_map_update_elem(&flows_any, &k, &f, BPF_ANY);
+		err = bpf_map_update_elem(&flows_any, &k, f, BPF_ANY);
 	return err ? DROP_FLOW_TABLE : 0;
 }

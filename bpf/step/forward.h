@@ -6,6 +6,7 @@
 #include "../abi/drop.h"
 #include "../map/ingress_slots.h"
 #include "peer.h"
+#include "receiver.h"
 
 /* Who sent what enters the container: the program that tail called says so, of the stack's packets the address does. */
 STEP int find_sender(struct __sk_buff *skb, struct packet *p)
@@ -20,17 +21,6 @@ STEP int find_sender(struct __sk_buff *skb, struct packet *p)
 		p->peer_kind = p->origin == ORIGIN_CONTAINER ? PEER_CONTAINER : PEER_WORLD;
 	}
 	return FEATURE_INTERNAL && p->peer_kind == PEER_WORLD ? DROP_INTERNAL : 0;
-}
-
-/* The receiver's revision under which its program allowed the flow with this sender; 0 if it must look itself, because
- * it did not, or because the packet is translated back or a fragment that it must remember. */
-STEP __u32 receivers_judgement(const struct packet *p, const struct flow *f)
-{
-	if (!f || p->fragment || f->flags & (FLOW_DNAT | FLOW_SNAT | FLOW_HAIRPIN))
-		return 0;
-	if (p->reply)
-		return f->egress_peer == IDENTITY ? f->egress_revision : 0;
-	return f->ingress_peer == IDENTITY ? f->ingress_revision : 0;
 }
 
 /* A packet of a flow of which the program before saw that this one has allowed it: nothing is left to judge. One that is
@@ -50,7 +40,7 @@ STEP int to_container(struct __sk_buff *skb, struct packet *p, struct flow *f)
 	skb->cb[0] = ORIGIN_CONTAINER | (told ? 0 : p->news << ORIGIN_NEWS_SHIFT);
 	skb->cb[1] = IDENTITY;
 	skb->cb[2] = NETWORK;
-	skb->cb[3] = told ? receivers_judgement(p, f) : 0;
+	skb->cb[3] = told ? receivers_judgement(p, f, IDENTITY) : 0;
 	bpf_tail_call(skb, &ingress_slots, p->peer_slot);
 	return DROP_NO_SLOT;
 }

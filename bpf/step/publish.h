@@ -144,7 +144,7 @@ STEP int publish_frontend_flow(struct __sk_buff *skb, struct tuple *key, struct 
 /* The flow of a reply to a masqueraded one, should it have been evicted. 0 or the drop reason. */
 RARE int publish_masquerade_flow(struct tuple *known, struct packet *p, int world_is_lo, __u32 ifindex)
 {
-	struct flow f = {};
+	struct flow *f;
 	struct tuple key; /* keys must lie on the stack before Linux 6.2 */
 	long err;
 
@@ -153,20 +153,21 @@ RARE int publish_masquerade_flow(struct tuple *known, struct packet *p, int worl
 	key = *known;
 	if (flow_find(&key))
 		return 0;
+	f = flow_blank();
+	if (!f)
+		return DROP_FLOW_TABLE;
 	p->news |= CAUSE_NEW;
-	f.last = f.told = flow_now();
-	f.opened = bpf_ktime_get_ns();
-	f.flags = FLOW_SNAT | FLOW_REPLIED;
-	f.snat_addr = p->dst;
-	f.snat_port = p->dport;
-	f.masquerade_ifindex = ifindex;
+	f->flags = FLOW_SNAT | FLOW_REPLIED;
+	f->snat_addr = p->dst;
+	f->snat_port = p->dport;
+	f->masquerade_ifindex = ifindex;
 	if (!world_is_lo)
-		f.flags |= FLOW_INITIATOR_LO;
+		f->flags |= FLOW_INITIATOR_LO;
 	if (p->proto == IPPROTO_TCP) {
-		f.flags |= FLOW_ESTABLISHED;
-		err = bpf_map_update_elem(&flows_tcp, &key, &f, BPF_NOEXIST);
+		f->flags |= FLOW_ESTABLISHED;
+		err = bpf_map_update_elem(&flows_tcp, &key, f, BPF_NOEXIST);
 	} else {
-		err = bpf_map_update_elem(&flows_any, &key, &f, BPF_NOEXIST);
+		err = bpf_map_update_elem(&flows_any, &key, f, BPF_NOEXIST);
 	}
 	return err && err != -EEXIST ? DROP_FLOW_TABLE : 0;
 }

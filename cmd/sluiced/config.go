@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 
 // config is what can be set by a flag, or by the same name in the configuration file.
 type config struct {
+	hubble       hubbleConfig
 	file         string
 	driver       string
 	runDir       string
@@ -43,6 +45,8 @@ type config struct {
 	publish      string
 	clsact       bool
 	metrics      metricsConfig
+	observe      observeConfig
+	export       exportConfig
 	ui           uiConfig
 	logLevel     string
 	logFormat    string
@@ -75,7 +79,10 @@ func (c *config) flags() *pflag.FlagSet {
 	f.StringVar(&c.masqPorts, "masquerade-ports", "", "source ports of masqueraded flows, FIRST-LAST (default: the larger range outside net.ipv4.ip_local_port_range)")
 	f.StringVar(&c.publish, "publish-default", "any", "who may reach published ports that no rule is about: any, lan (the local network, this host and containers) or none")
 	f.BoolVar(&c.clsact, "clsact", false, "attach by clsact even where the kernel has tcx")
+	c.hubble.flags(f)
 	c.metrics.flags(f)
+	c.observe.flags(f)
+	c.export.flags(f)
 	c.ui.flags(f)
 	f.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warning or error; sluice log level changes it at run time")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
@@ -190,10 +197,7 @@ func (c *config) check() error {
 	if _, err := c.addressBlocks(); err != nil {
 		return err
 	}
-	if err := c.metrics.check(); err != nil {
-		return err
-	}
-	if err := c.ui.check(); err != nil {
+	if err := errors.Join(c.observe.check(), c.hubble.check(c.runDir), c.metrics.check(), c.export.check(), c.ui.check()); err != nil {
 		return err
 	}
 	_, err := c.masqueradePorts()

@@ -16,7 +16,6 @@ import (
 
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/api/server"
-	"github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/driver"
 	"github.com/sluice-net/sluice/internal/peer"
 	"github.com/sluice-net/sluice/ipam"
@@ -112,21 +111,25 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.background.Go(func() { failed <- serveOn(plugin.Serve(d.plugin), "plugin socket") })
 	d.background.Go(func() { failed <- serveOn(control.Serve(d.api), "API socket") })
 	scrapes := d.serveMetrics(ctx, failed)
+	d.serveHubble(ctx, failed)
 	d.background.Go(func() {
 		if err := d.observer.Run(ctx); err != nil {
 			failed <- fmt.Errorf("observe events: %w", err)
 		}
 	})
+	d.background.Go(func() { d.keepFlows(ctx) })
 	changes := d.docker.Changes(ctx, func(err error) { d.log.WithError(err).Warn("lost Docker's events, connecting again") })
 	d.background.Go(func() { d.manager.Run(ctx) })
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
 	d.background.Go(func() { d.manager.Record(ctx, learning) })
 	d.background.Go(func() { d.manager.FollowPolicyFiles(ctx) })
-	d.background.Go(func() { (&maps.Expirer{Flows: d.kernel.flows, NAT: d.kernel.nat, Log: d.log}).Run(ctx) })
+	d.background.Go(func() { d.exports.Follow(ctx) })
+	d.background.Go(func() { d.kernel.expirer.Run(ctx) })
 	d.log.WithFields(logrus.Fields{
 		"version": api.Build().Version, "kernel": kernelRelease(), "doors": d.host.Doors, "driver": d.config.driver,
 	}).Info("ready")
 	d.tell("READY=1")
+	d.agent.Started()
 
 	select {
 	case <-ctx.Done():

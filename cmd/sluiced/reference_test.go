@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-var update = flag.Bool("update", false, "write docs/reference/config.md")
+var update = flag.Bool("update", false, "write docs/reference/config.md and metrics.md")
 
 const referencePath = "../../docs/reference/config.md"
 

@@ -28,15 +28,31 @@ type kernelTables struct {
 	nat       *maps.NAT
 	metrics   *maps.Metrics
 	slots     *maps.Slots
+	expirer   *maps.Expirer
 }
 
-func newKernelTables(l *datapath.Loader) *kernelTables {
+func newKernelTables(l *datapath.Loader, log logrus.FieldLogger) *kernelTables {
 	endpoints, nat := maps.NewEndpoints(l.Map("endpoints")), maps.NewNAT(l.Map("nat"))
 	flows := maps.NewFlows(l.Map("flows_tcp"), l.Map("flows_any"))
 	return &kernelTables{
 		endpoints: endpoints, services: maps.NewServices(l.Map("services"), flows, nat, endpoints), flows: flows, nat: nat,
 		metrics: maps.NewMetrics(l.Map("metrics")), slots: maps.NewSlots(l.Map("slots")),
+		expirer: maps.NewExpirer(flows, nat, log),
 	}
+}
+
+// containerAddresses are the addresses of containers: the flows of one that is given up end.
+type containerAddresses struct {
+	*maps.Endpoints
+	expirer *maps.Expirer
+}
+
+func (a containerAddresses) Delete(addr netip.Addr) error {
+	if err := a.Endpoints.Delete(addr); err != nil {
+		return err
+	}
+	a.expirer.Release(addr)
+	return nil
 }
 
 // endpointsView adds what the kernel knows to the endpoints: counters, and the size of the programs.
@@ -197,6 +213,10 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 	if d.config.policyDir != "" {
 		s.Directories["policy"] = d.config.policyDir
 	}
+	if d.config.export.dir != "" {
+		s.Directories["export"] = d.config.export.dir
+	}
+	s.Exports = d.exports.List()
 	s.Host, _ = os.Hostname()
 	for _, r := range d.host.Requirements {
 		c := api.Check{Name: r.Name, OK: r.Err == nil, Detail: r.Found}
@@ -205,7 +225,7 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		}
 		s.Checks = append(s.Checks, c)
 	}
-	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies(), d.checkPolicyFiles(ctx))
+	s.Checks = append(s.Checks, d.checkDocker(ctx), d.checkUplinks(), d.checkPolicies(), d.checkPolicyFiles(ctx), d.checkExports(s.Exports))
 	for _, c := range s.Checks {
 		if !c.OK {
 			s.State = "degraded"

@@ -24,6 +24,10 @@ import (
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/ipam"
 	"github.com/sluice-net/sluice/observe"
+	"github.com/sluice-net/sluice/observe/disk"
+	"github.com/sluice-net/sluice/observe/export"
+	"github.com/sluice-net/sluice/observe/hubble"
+	"github.com/sluice-net/sluice/observe/hubble/convert"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/service"
 	"github.com/sluice-net/sluice/service/hostport"
@@ -52,25 +56,32 @@ type daemon struct {
 	ipam     *ipam.Allocator
 	manager  *endpoint.Manager
 	observer *observe.Observer
+	exports  *export.Exports
+	flows    *disk.Store // nil: none
 	plugin   net.Listener
 	api      net.Listener
 	metered  metered
+	convert  *convert.Converter
+	agent    *hubble.AgentLog
+	hubble   hubbleServer
 	page     page
 
+	stopping   context.Context // ends when the daemon is told to stop
 	closers    []func() error
 	background sync.WaitGroup
 }
 
 // wire constructs the daemon. On error whatever was made is closed again; the kernel's state stays as it was.
 func wire(ctx context.Context, c *config, log *logrus.Logger) (d *daemon, err error) {
-	d = &daemon{config: c, log: log, started: time.Now()}
+	d = &daemon{config: c, log: log, started: time.Now(), stopping: ctx}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		d.wireSockets, d.wirePage, d.wireMetrics, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore, d.wireObserver,
+		d.wireSockets, d.wirePage, d.wireMetrics, d.wireConvert, d.wireStore, d.wireDatapath, d.wireLinks, d.wireUseCases, d.restore,
+		d.wireObserver, d.wireHubble, d.wireExports,
 	} {
 		if err := step(ctx); err != nil {
 			return d, err
@@ -146,7 +157,7 @@ func (d *daemon) wireDatapath(context.Context) (err error) {
 		return err
 	}
 	d.closing(d.loader.Close)
-	d.kernel = newKernelTables(d.loader)
+	d.kernel = newKernelTables(d.loader, d.log)
 	return nil
 }
 
@@ -204,13 +215,13 @@ func (d *daemon) wireUseCases(ctx context.Context) (err error) {
 	}
 	first, last := ephemeralPorts()
 	d.manager = endpoint.NewManager(endpoint.Options{
-		Store: d.store, Programs: d.loader, Addresses: d.kernel.endpoints, Links: d.links, Frontends: d.kernel.services,
+		Store: d.store, Programs: d.loader, Addresses: containerAddresses{d.kernel.endpoints, d.kernel.expirer}, Links: d.links, Frontends: d.kernel.services,
 		Engine: engine{d.docker}, Leases: leases{d.ipam, d.docker}, Prober: d.loader,
 		Connections: kernelView{kernel: d.kernel}.Connections,
 		Ports:       service.NewRegistry(hostport.Sockets{}, service.Ephemeral{First: first, Last: last}),
-		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Log: d.log, PolicyDir: d.config.openPolicyDir(),
-		Recorder: d.metered.recorder,
-		HostDNS:  func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
+		DefaultMTU:  d.uplinkMTU, PublishDefault: publish, Observe: d.config.observe.defaultLevel(), Log: d.log, PolicyDir: d.config.openPolicyDir(),
+		Recorder: d.metered.recorder, Journal: d.agent,
+		HostDNS: func() []netip.Addr { return hostDNS(ipam.DefaultResolvConf()...) },
 	})
 	d.uplinks.OnNetwork(d.manager.SetHostNetwork)
 	return nil
@@ -223,15 +234,6 @@ func (d *daemon) restore(ctx context.Context) error {
 	if err := d.manager.LoadPolicyFiles(ctx); err != nil {
 		return fmt.Errorf("load policy files: %w", err)
 	}
-	return nil
-}
-
-func (d *daemon) wireObserver(context.Context) error {
-	ring, err := observe.Open(filepath.Join(d.config.pinDir, "maps"))
-	if err != nil {
-		return err
-	}
-	d.observer = observe.New(observe.Options{Ring: ring, Names: d.manager, Log: d.log})
 	return nil
 }
 
@@ -258,6 +260,6 @@ func (d *daemon) backend() server.Backend {
 	return server.Backend{
 		Version: api.Build(), Status: d, Networks: d.manager, Endpoints: endpointsView{d.manager, d.kernel, d.loader},
 		Identities: d.manager, Policies: d.manager, Insight: d.manager, Files: d.manager, Revisions: d.manager, Ports: portsView{d.manager},
-		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Log: logLevel{d.log},
+		Kernel: kernelView{d.manager, d.kernel}, Events: d.observer, Traffic: trafficView{d.manager, d.kernel, d.observer, d.stopping}, Captures: captureView{d.captureHub(), d.stopping}, Log: logLevel{d.log},
 	}
 }

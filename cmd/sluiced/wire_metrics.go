@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/datapath/maps"
+	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/observe/metrics"
 	"github.com/sluice-net/sluice/observe/metrics/own"
 )
@@ -26,6 +27,7 @@ type metered struct {
 	recorder *own.Recorder
 	handler  http.Handler
 	listener net.Listener // nil: metrics are on the API socket only
+	outside  http.Handler // what it serves
 	flows    *metrics.Flows
 	tables   func() ([]api.TableUse, error)
 }
@@ -47,11 +49,39 @@ func (d *daemon) wireMetrics(ctx context.Context) error {
 	if d.config.metrics.listen == "" {
 		return nil
 	}
-	if d.metered.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", d.config.metrics.listen); err != nil {
-		return fmt.Errorf("listen for Prometheus (--metrics-listen): %w", err)
+	if err := d.listenForPrometheus(ctx); err != nil {
+		return fmt.Errorf("serve metrics (--metrics-listen): %w", err)
 	}
 	d.closing(closeListener(d.metered.listener))
 	return nil
+}
+
+// listenForPrometheus takes the address where Prometheus gets the metrics. Without TLS and tokens that is any address:
+// it is how Prometheus is used, and an administrator has asked for it.
+func (d *daemon) listenForPrometheus(ctx context.Context) (err error) {
+	c, m := &d.config.metrics, &d.metered
+	m.outside = m.handler
+	if !c.guarded() {
+		m.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.listen)
+		return err
+	}
+	l, err := listen.Open(c.options())
+	if err != nil {
+		return err
+	}
+	m.listener, m.outside = l.Secure(), l.Handler(unscoped(m.handler))
+	return nil
+}
+
+// unscoped refuses callers that may see some namespaces only: metrics are about all.
+func unscoped(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if listen.AccessOf(r.Context()).Scoped() {
+			http.Error(w, "this token is for some namespaces only, and metrics are about all", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // meter registers what reads the parts when somebody scrapes.
@@ -61,7 +91,7 @@ func (d *daemon) meter() {
 		Version: api.Build(), Slots: int(d.loader.Slots()), Count: d.manager.Count,
 		Generations: func() (newest, applied uint64) { return d.manager.Generation(), d.manager.AppliedGeneration() },
 		Files:       d.manager.PolicyFiles, Endpoints: endpointsView{d.manager, d.kernel, d.loader}.Endpoints,
-		Packets: view.Metrics, Tables: d.metered.tables, Events: d.observer.Counts, Pools: d.pools,
+		Packets: view.Metrics, Tables: d.metered.tables, Events: d.observer.Counts, Pools: d.pools, Exports: d.exports.List,
 		Flows: func() (oldest, next uint64, capacity int) {
 			oldest, next = d.observer.Flows().Bounds()
 			return oldest, next, d.observer.Flows().Size()
@@ -84,7 +114,7 @@ func (d *daemon) serveMetrics(ctx context.Context, failed chan<- error) *http.Se
 		return nil
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", d.metered.handler)
+	mux.Handle("GET /metrics", d.metered.outside)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # need.sh PART...: install, with apt, what a part of the project needs and this machine lacks.
 #
-# Parts: build, lint, unit, packet, netns, docker, prometheus, kernel, bench, run. It asks for commands and files, not for
+# Parts: build, lint, unit, packet, netns, docker, kernel, bench, run. It asks for commands and files, not for
 # packages, so it is quiet and takes no time when nothing lacks, and works where the tools came from elsewhere.
 set -euo pipefail
 
@@ -29,6 +29,7 @@ for part in "$@"; do
   unit)
     want gcc gcc # the race detector is C
     want libc6-dev /usr/include/stdlib.h
+    want tcpdump tcpdump # what filters select is compared with it
     ;;
   packet | netns)
     want iproute2 ip
@@ -47,14 +48,13 @@ for part in "$@"; do
     want iproute2 ip
     want iptables iptables
     want curl curl # as the README has it
+    want tcpdump tcpdump # reads captures
     want busybox-static /bin/busybox
     want patchelf patchelf
+    want openssl openssl # certificates of hubble-relay, as docs/hubble.md makes them
     want ca-certificates /etc/ssl/certs/ca-certificates.crt
     want debian-archive-keyring '/usr/share/keyrings/debian-archive-keyring.*'
-    ;;
-  prometheus) # for docker, which measures it, and lint, which checks contrib/prometheus
-    want prometheus prometheus
-    want prometheus promtool
+    [ "$part" = bench ] || want prometheus prometheus # with promtool, which checks contrib/prometheus
     ;;
   kernel)
     want qemu-system-x86 qemu-system-x86_64

@@ -2,23 +2,72 @@ package maps
 
 import (
 	"context"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
-// The bounds of the time between two rounds of an Expirer.
+// The bounds of the time between two rounds of an Expirer. The upper one is how late the totals of a flow may be told that
+// ended in silence.
 const (
 	minRound = 10 * time.Second
-	maxRound = 10 * time.Minute
+	maxRound = time.Minute
 )
+
+// releasePause is how long addresses are collected that containers gave up.
+const releasePause = 500 * time.Millisecond
 
 // Expirer removes flows that are over and the masquerade ports that they held. The maps would do without it, since they
 // throw out what was unused longest; but ports come free and lists stay short.
 type Expirer struct {
-	Flows *Flows
-	NAT   *NAT
-	Log   logrus.FieldLogger
+	flows *Flows
+	nat   *NAT
+	log   logrus.FieldLogger
+
+	mu       sync.Mutex
+	released map[netip.Addr]uint64 // when their containers gave them up, CLOCK_MONOTONIC ns
+	wake     chan struct{}
+}
+
+// NewExpirer returns an Expirer that Run starts.
+func NewExpirer(flows *Flows, nat *NAT, log logrus.FieldLogger) *Expirer {
+	return &Expirer{flows: flows, nat: nat, log: log, released: map[netip.Addr]uint64{}, wake: make(chan struct{}, 1)}
+}
+
+// Release says that the address has no container any more. The flows that it had are over: the container that gets it
+// next begins with none.
+func (e *Expirer) Release(addr netip.Addr) {
+	e.mu.Lock()
+	e.released[addr] = monotonic()
+	e.mu.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// endReleased ends the flows that addresses had when they were given up.
+func (e *Expirer) endReleased() error {
+	e.mu.Lock()
+	released := e.released
+	e.released = map[netip.Addr]uint64{}
+	e.mu.Unlock()
+	_, _, err := e.flows.deleteIf(func(f Flow) bool {
+		return f.State.Opened < max(released[f.Initiator.Addr()], released[f.Responder.Addr()])
+	})
+	return err
+}
+
+// monotonic is the clock of abi.Flow.Opened.
+func monotonic() uint64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0 // the clock exists on every supported kernel
+	}
+	return uint64(ts.Nano())
 }
 
 // Round is what one pass did.
@@ -28,15 +77,18 @@ type Round struct {
 
 // Once makes one pass.
 func (e *Expirer) Once() (r Round, err error) {
-	if r.Seen, r.Flows, err = e.Flows.deleteIf(Flow.Expired); err != nil {
+	if r.Seen, r.Flows, err = e.flows.deleteIf(Flow.Expired); err != nil {
 		return r, err
 	}
-	r.Mappings, err = e.NAT.Free(e.Flows)
+	r.Mappings, err = e.nat.Free(e.flows)
 	return r, err
 }
 
 // Run makes passes until ctx ends: the more there is to remove, the more often.
 func (e *Expirer) Run(ctx context.Context) {
+	var releases sync.WaitGroup
+	releases.Go(func() { e.followReleases(ctx) })
+	defer releases.Wait()
 	pause := minRound
 	for {
 		select {
@@ -46,10 +98,29 @@ func (e *Expirer) Run(ctx context.Context) {
 		}
 		r, err := e.Once()
 		if err != nil {
-			e.Log.WithError(err).Warn("expire flows")
+			e.log.WithError(err).Warn("expire flows")
 			continue
 		}
 		pause = nextPause(pause, r)
+	}
+}
+
+// followReleases ends the flows of addresses soon after they were given up.
+func (e *Expirer) followReleases(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(releasePause):
+		}
+		if err := e.endReleased(); err != nil {
+			e.log.WithError(err).Warn("end flows of containers that are gone")
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -42,6 +41,7 @@ func (f Flow) Expired() bool { return f.Idle > f.Timeout }
 type Flows struct {
 	tcp, any *ebpf.Map
 	now      func() uint32 // in ticks
+	over     func(...abi.Event)
 }
 
 // NewFlows types the maps flows_tcp and flows_any.
@@ -84,18 +84,23 @@ func newFlow(t abi.Tuple, v abi.Flow, now uint32) Flow {
 }
 
 func timeout(flags uint32, proto uint8) time.Duration {
-	const bothFIN = abi.FlowFINInitiator | abi.FlowFINResponder
 	switch {
 	case proto != unix.IPPROTO_TCP && flags&abi.FlowReplied != 0:
 		return timeoutReplied
 	case proto != unix.IPPROTO_TCP:
 		return timeoutOpening
-	case flags&abi.FlowReset != 0 || flags&bothFIN == bothFIN:
+	case closed(flags):
 		return timeoutClosed
 	case flags&abi.FlowEstablished != 0:
 		return timeoutEstablished
 	}
 	return timeoutOpening
+}
+
+// closed tells whether a TCP connection is over: reset, or closed by both ends.
+func closed(flags uint32) bool {
+	const bothFIN = abi.FlowFINInitiator | abi.FlowFINResponder
+	return flags&abi.FlowReset != 0 || flags&bothFIN == bothFIN
 }
 
 // frontend is the address and port that the initiator of a translated flow named.
@@ -147,20 +152,8 @@ func (f *Flows) get(key abi.Tuple) (Flow, bool, error) {
 
 // Delete removes a flow; one that is gone succeeds. Its next packet opens a new one, if the policy allows.
 func (f *Flows) Delete(flow Flow) error {
-	key := flow.key()
-	return remove(f.of(flow.Proto), &key, flowName(flow))
-}
-
-// DeleteOf removes the flows that begin or end at any of the addresses, as when their container is gone and others may
-// get them, and tells how many there were.
-func (f *Flows) DeleteOf(addrs ...netip.Addr) (int, error) {
-	if len(addrs) == 0 {
-		return 0, nil
-	}
-	_, deleted, err := f.deleteIf(func(flow Flow) bool {
-		return slices.Contains(addrs, flow.Initiator.Addr()) || slices.Contains(addrs, flow.Responder.Addr())
-	})
-	return deleted, err
+	_, err := f.end([]abi.Tuple{flow.key()}, func(Flow) bool { return true })
+	return err
 }
 
 // deleteIf removes the flows that match. Those are looked at once more right before, for they may live again.
@@ -175,20 +168,8 @@ func (f *Flows) deleteIf(match func(Flow) bool) (seen, deleted int, err error) {
 			found = append(found, flow.key())
 		}
 	}
-	for _, key := range found {
-		flow, ok, err := f.get(key)
-		if err != nil {
-			return seen, deleted, err
-		}
-		if !ok || !match(flow) {
-			continue
-		}
-		if err := remove(f.of(key.Proto), &key, flowName(flow)); err != nil {
-			return seen, deleted, err
-		}
-		deleted++
-	}
-	return seen, deleted, nil
+	deleted, err = f.end(found, match)
+	return seen, deleted, err
 }
 
 // flowName is what an error calls a flow.

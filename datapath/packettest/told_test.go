@@ -225,6 +225,37 @@ func TestPrivilegedLevels(t *testing.T) {
 	}
 }
 
+// The flow notes who told of it first, for whoever tells that it expired.
+func TestPrivilegedTeller(t *testing.T) {
+	both(t, func(t *testing.T, family int) {
+		for _, test := range []struct {
+			alice, bob     level
+			teller, opened uint32
+		}{
+			{"flows", "flows", alice.slot + 1, 1}, {"none", "flows", bob.slot + 1, 0}, {"flows", "none", alice.slot + 1, 1},
+			{"drops", "drops", 0, 0}, {"none", "packets", bob.slot + 1, 0},
+		} {
+			k := newKernel(t)
+			a, b := k.load(alice, options{features: open, level: test.alice}), k.load(bob, options{features: open, level: test.bob})
+			there := between(alice, bob, family)
+			for range 2 {
+				k.run(a.egress, there.transport(udp), fromStack)
+				k.run(b.egress, there.turned(bob).answered(udp), fromStack)
+			}
+			x, y := there.ports(udp)
+			if f := k.flow(x, y, udp); f.Teller != test.teller || f.TellerOpened != test.opened {
+				t.Errorf("alice %s, bob %s: the teller is %d, opened %d", test.alice, test.bob, f.Teller, f.TellerOpened)
+			}
+			if test.teller == 0 {
+				k.run(k.load(bob, options{features: open, level: "packets"}).egress, there.turned(bob).answered(udp), fromStack)
+				if f := k.flow(x, y, udp); f.Teller != bob.slot+1 || f.TellerOpened != 0 {
+					t.Errorf("told later, by an answer: the teller is %d, opened %d", f.Teller, f.TellerOpened)
+				}
+			}
+		}
+	})
+}
+
 func first(a, _ netip.AddrPort) netip.AddrPort  { return a }
 func second(_, b netip.AddrPort) netip.AddrPort { return b }
 

@@ -79,7 +79,8 @@ func (h *Host) StartDaemon(options ...string) error {
 
 // StartDaemonProcess starts sluiced and waits for nothing; the channel closes when it ends.
 func (h *Host) StartDaemonProcess(options ...string) (*exec.Cmd, <-chan struct{}, error) {
-	argv := append([]string{filepath.Join(h.Bin, "sluiced"), "--state-dir", h.StateDir(), "--policy-dir", h.PolicyDir()}, options...)
+	argv := append([]string{filepath.Join(h.Bin, "sluiced"), "--state-dir", h.StateDir(), "--policy-dir", h.PolicyDir(),
+		"--export-dir", h.ExportDir()}, options...)
 	return h.background("sluiced.log", argv)
 }
 
@@ -88,6 +89,9 @@ func (h *Host) StateDir() string { return filepath.Join(h.Dir, "sluice") }
 
 // PolicyDir is where it looks for policy files; it does not exist at first.
 func (h *Host) PolicyDir() string { return filepath.Join(h.Dir, "policy.d") }
+
+// ExportDir is where it looks for files that say where flows are sent; it does not exist at first.
+func (h *Host) ExportDir() string { return filepath.Join(h.Dir, "export.d") }
 
 // DaemonAnswers asks sluiced for its status.
 func (h *Host) DaemonAnswers() error {

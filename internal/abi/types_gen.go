@@ -58,7 +58,8 @@ type Flow struct {
 	DNATPort          BE16
 	SNATPort          BE16
 	MasqueradeIfindex uint32 // uplink of a masqueraded flow
-	Spare             uint64
+	Teller            uint32 // slot + 1 of the container whose programs told of the flow first, 0: none did
+	TellerOpened      uint32 // 1: that is the initiator
 }
 
 // NAT is struct nat of bpf/abi. A translated flow: the tuple as the other end sees it (normalised) -> the container's

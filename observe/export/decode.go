@@ -247,7 +247,7 @@ func filters(nodes []yaml.Node, path string) (all []*flowpb.FlowFilter, err erro
 }
 
 // protoPlace is where protobuf finds a fault in a text that nobody sees.
-var protoPlace = regexp.MustCompile(`^proto:\s*(syntax error )?\(line \d+:\d+\):\s*`)
+var protoPlace = regexp.MustCompile(`^proto:[\s\x{a0}]*(syntax error )?\(line \d+:\d+\):[\s\x{a0}]*`)
 
 func protoReason(err error) string { return protoPlace.ReplaceAllString(err.Error(), "") }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/observe/hubble/convert"
 	"github.com/sluice-net/sluice/observe/metrics/catalog"
@@ -19,25 +18,17 @@ const sweepPeriod = 10 * time.Second
 
 // Metrics of flows that are always there.
 var (
-	lostEvents = catalog.Metric{Name: "hubble_lost_events_total", Kind: catalog.Counter, Labels: []string{"source"},
-		Help: "Events that were not counted by these metrics: perf_event_ring_buffer, programs did not write them, for their budgets were used up or the ring buffer was full; hubble_ring_buffer, they were overwritten in memory before they were read"}
 	seriesHeld = catalog.Metric{Name: "sluice_flow_metrics_series", Kind: catalog.Gauge, Labels: []string{"metric"},
 		Help: "Series of a metric of flows, of which there are at most 10000, and then few more for all that is other"}
 	foldedSeries = catalog.Metric{Name: "sluice_flow_metrics_folded_total", Kind: catalog.Counter, Labels: []string{"metric"},
-		Help: "Sets of labels for which a metric of flows had no room, so that their flows are counted as other"}
-)
-
-// The sources of lost events.
-const (
-	lostByPrograms = "perf_event_ring_buffer"
-	lostByRing     = "hubble_ring_buffer"
+		Help: "Sets of labels for which a metric of flows had no room, so that their flows are counted as other, found out again now and then"}
 )
 
 // Flows counts flows. It is a prometheus.Collector.
 type Flows struct {
 	lives     func() func(endpoint string) bool
 	converter *convert.Converter
-	lost      *prometheus.CounterVec
+	lost      *losses
 	folded    *prometheus.CounterVec
 
 	mu       sync.Mutex
@@ -47,10 +38,7 @@ type Flows struct {
 // NewFlows returns what counts the wanted metrics. lives returns what tells whether an endpoint of Docker's id exists
 // now.
 func NewFlows(c Config, lives func() func(endpoint string) bool) *Flows {
-	f := &Flows{lives: lives, converter: convert.New(convert.Options{}), lost: lostEvents.Counters(), folded: foldedSeries.Counters()}
-	for _, source := range []string{lostByPrograms, lostByRing} { // so that rates begin at 0
-		f.lost.WithLabelValues(source)
-	}
+	f := &Flows{lives: lives, converter: convert.New(convert.Options{}), lost: newLosses(), folded: foldedSeries.Counters()}
 	for _, w := range c {
 		f.counters = append(f.counters, newCounter(w, f.folded))
 	}
@@ -63,7 +51,16 @@ func Definitions() []catalog.Metric {
 	for _, k := range kinds {
 		all = append(all, k.metric)
 	}
-	return slices.Concat(all, []catalog.Metric{lostEvents, seriesHeld, foldedSeries}, handled)
+	return slices.Concat(all, []catalog.Metric{lostEvents, lostOfContainer, seriesHeld, foldedSeries}, handled)
+}
+
+// Settings returns how --metrics calls the metrics that a user can ask for, by their names.
+func Settings() map[string]string {
+	all := map[string]string{}
+	for _, k := range kinds {
+		all[k.metric.Name] = k.name
+	}
+	return all
 }
 
 // Describe implements prometheus.Collector.
@@ -106,7 +103,7 @@ func (f *Flows) Run(ctx context.Context, ring *observe.Flows) {
 	for {
 		flow, lost, err := reader.Next(ctx)
 		if lost > 0 {
-			f.lost.WithLabelValues(lostByRing).Add(float64(lost))
+			f.lost.overwritten(lost)
 		}
 		if err != nil {
 			break // the context ended
@@ -131,6 +128,7 @@ func (f *Flows) sweepAlways(ctx context.Context) {
 
 func (f *Flows) sweep(now time.Time) {
 	lives := f.lives()
+	f.lost.sweep(now, lives)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range f.counters {
@@ -141,7 +139,7 @@ func (f *Flows) sweep(now time.Time) {
 // Count counts one flow, or those that were lost.
 func (f *Flows) Count(flow *observe.Flow) {
 	if flow.IsLost() {
-		f.countLost(flow.Lost)
+		f.lost.add(flow)
 		return
 	}
 	f.mu.Lock()
@@ -149,15 +147,4 @@ func (f *Flows) Count(flow *observe.Flow) {
 	for _, c := range f.counters {
 		c.count(flow, f.converter)
 	}
-}
-
-func (f *Flows) countLost(lost *api.Lost) {
-	if lost == nil {
-		return
-	}
-	source := lostByPrograms
-	if lost.Where == api.LostSubscriber {
-		source = lostByRing
-	}
-	f.lost.WithLabelValues(source).Add(float64(lost.Count))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/observe/hubble/convert"
 )
@@ -29,8 +30,9 @@ type counter struct {
 	vec       *prometheus.CounterVec
 	byAddress bool
 	limit     int
-	series    map[string]*series // by values
-	known     map[known]*series  // the fast way to them
+	series    map[string]*series    // by values
+	known     map[known]*series     // the fast way to them
+	addressed map[addressed]*series // likewise, if byAddress
 	folded    prometheus.Counter
 }
 
@@ -40,6 +42,13 @@ type known struct {
 	detail              uint16
 	direction           observe.Direction
 	source, destination *observe.Party
+}
+
+// addressed is what they depend on then. Lists of names are shared, so that their first elements tell them apart.
+type addressed struct {
+	known
+	from, to           abi.IP
+	fromNames, toNames *string
 }
 
 // series is one set of values.
@@ -68,7 +77,8 @@ func newCounter(w Wanted, folded *prometheus.CounterVec) *counter {
 	}
 	return &counter{
 		kind: k, wanted: w, vec: k.metric.Counters(labels...), byAddress: w.Contexts.byAddress(), limit: maxSeries,
-		series: map[string]*series{}, known: map[known]*series{}, folded: folded.WithLabelValues(k.metric.Name),
+		series: map[string]*series{}, known: map[known]*series{}, addressed: map[addressed]*series{},
+		folded: folded.WithLabelValues(k.metric.Name),
 	}
 }
 
@@ -77,25 +87,40 @@ func (c *counter) count(f *observe.Flow, converter *convert.Converter) {
 	if !c.counts(c.wanted, f) {
 		return
 	}
-	if c.byAddress {
-		s := c.find(f, converter)
-		s.used = f.Time
-		s.Inc()
-		return
-	}
 	k := known{code: code(f), direction: f.Direction(), source: f.Source, destination: f.Destination}
 	if c.detail != nil {
 		k.detail = c.detail(f)
 	}
-	s := c.known[k]
-	if s == nil {
-		s = c.find(f, converter)
-		if len(c.known) >= maxKnown {
-			clear(c.known)
-		}
-		c.known[k] = s
+	var s *series
+	if c.byAddress {
+		a := addressed{known: k, from: f.Kernel.Src, to: f.Kernel.Dst, fromNames: first(f.SourceNames), toNames: first(f.DestinationNames)}
+		s = look(c.addressed, a, func() *series { return c.find(f, converter) })
+		s.used = f.Time
+	} else {
+		s = look(c.known, k, func() *series { return c.find(f, converter) })
 	}
 	s.Inc()
+}
+
+// look returns the series of a key, found anew if it is not known.
+func look[K comparable](known map[K]*series, key K, find func() *series) *series {
+	s := known[key]
+	if s == nil {
+		s = find()
+		if len(known) >= maxKnown {
+			clear(known)
+		}
+		known[key] = s
+	}
+	return s
+}
+
+// first returns the first element of a list, nil of none.
+func first(names []string) *string {
+	if len(names) == 0 {
+		return nil
+	}
+	return &names[0]
 }
 
 // find returns the series of a flow, which it makes if there is none.
@@ -192,5 +217,6 @@ func (c *counter) sweep(now time.Time, lives func(endpoint string) bool) {
 	}
 	if stale {
 		clear(c.known)
+		clear(c.addressed)
 	}
 }

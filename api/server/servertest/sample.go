@@ -68,6 +68,7 @@ func Sample() *Fake {
 	}
 	sampleTables(f)
 	f.EventList = sampleEvents()
+	f.TrafficList = sampleTraffic()
 	return f
 }
 
@@ -100,7 +101,7 @@ func sampleEndpoints() []api.Endpoint {
 			Program: api.Program{Fingerprint: "9f86d081884c7d659a2feaa0c55ad015", Instructions: 2100, Loaded: Now.Add(-10 * time.Minute), LoadTime: 1523 * time.Microsecond},
 			Egress:  back, Ingress: api.Direction{Packets: 800, Bytes: 64000},
 			Publish: api.Publishing{Enforced: true, Rules: []string{"labels/sluice.publish.8080[0] @lan"}, Entries: 4},
-			Mode:    "audit", Profile: "balanced", EgressRate: "20mbit/1mb", Options: map[string]string{"sluice.profile": "balanced"}},
+			Mode:    "audit", Profile: "balanced", Observe: "packets", EgressRate: "20mbit/1mb", Options: map[string]string{"sluice.profile": "balanced"}},
 		{ID: WebB, State: api.StateReady, Slot: 2, NetworkID: Back, Network: "back", ContainerID: WebID, Container: "web",
 			Project: "shop", Service: "frontend", Identity: 257, Labels: web, IPv4: prefix("172.31.0.2/24"), MAC: "02:00:00:00:01:02",
 			Interface: "slc2", Ifindex: 12, Revision: 12, Egress: back},

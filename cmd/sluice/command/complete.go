@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -88,6 +89,42 @@ func containerNames(ctx context.Context, c *api.Client) ([]cobra.Completion, err
 		}
 	}
 	return out, err
+}
+
+// onlyContainers completes containers.
+func onlyContainers(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Endpoints(ctx)
+	return words(all, err, func(e api.Endpoint) (string, string) { return e.Container, "container" })
+}
+
+// serviceNames completes compose services with their projects.
+func serviceNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	return ofCompose(ctx, c, func(e api.Endpoint) (string, string) { return e.Project + "/" + e.Service, "compose service" })
+}
+
+// workloadNames completes compose services without their projects.
+func workloadNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	return ofCompose(ctx, c, func(e api.Endpoint) (string, string) { return e.Service, "compose service" })
+}
+
+// projectNames completes compose projects.
+func projectNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	return ofCompose(ctx, c, func(e api.Endpoint) (string, string) { return e.Project, "compose project" })
+}
+
+// podNames completes containers as hubble names them.
+func podNames(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	all, err := c.Endpoints(ctx)
+	return words(all, err, func(e api.Endpoint) (string, string) {
+		return cmp.Or(e.Project, "default") + "/" + e.Container, "container"
+	})
+}
+
+// ofCompose makes completions of the endpoints that compose made.
+func ofCompose(ctx context.Context, c *api.Client, word func(api.Endpoint) (name, about string)) ([]cobra.Completion, error) {
+	all, err := c.Endpoints(ctx)
+	all = slices.DeleteFunc(all, func(e api.Endpoint) bool { return e.Project == "" || e.Service == "" })
+	return words(all, err, word)
 }
 
 // endNames completes what explanations are asked about.

@@ -141,6 +141,7 @@ func (a *app) aboutEndpoint(e api.Endpoint) []fact {
 		{"Mode", e.Mode},
 		{"Egress rate", e.EgressRate},
 		{"Ingress rate", e.IngressRate},
+		{"Observe", e.Observe},
 	}...)
 }
 

@@ -90,6 +90,7 @@ func (a *app) aboutNetwork(n api.Network) []fact {
 		{"Masquerade", yesNo(n.Masquerade)},
 		{"Isolate", yesNo(n.Isolate)},
 		{"MTU", strconv.Itoa(n.MTU)},
+		{"Observe", n.Observe},
 		{"Endpoints", strconv.Itoa(n.Endpoints)},
 		{"Options", pairs(n.Options)},
 		{"Age", ago(a.Now(), n.Created)},

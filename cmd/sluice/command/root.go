@@ -112,7 +112,7 @@ Networks themselves are made by Docker: docker network create -d sluice NAME`,
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
-	root.AddCommand(a.status(), a.network(), a.endpoint(), a.identity(), a.policy(), a.port(), a.monitor(), a.bpf(),
+	root.AddCommand(a.status(), a.network(), a.endpoint(), a.identity(), a.policy(), a.port(), a.observe(), a.top(), a.capture(), a.monitor(), a.bpf(),
 		a.exposed(), a.why(), a.ui(), a.log(), a.version(), a.completion(), a.pluginMetadata())
 	cobra.EnableCommandSorting = true
 	a.finish(root)

@@ -76,6 +76,10 @@ func printStatus(w io.Writer, o output, s api.Status, now time.Time) error {
 		}},
 		{name: "DETAIL", value: func(c api.Check) string { return c.Detail }},
 	})
+	if err == nil && len(s.Exports) > 0 {
+		fmt.Fprintln(w)
+		err = list(w, text, s.Exports, exportColumns(now))
+	}
 	if err != nil || o.format.value != "wide" {
 		return err
 	}
@@ -90,4 +94,25 @@ func printStatus(w io.Writer, o output, s api.Status, now time.Time) error {
 		}},
 		{name: "MAX", value: func(t api.TableUse) string { return strconv.Itoa(t.Max) }},
 	})
+}
+
+// exportColumns shows receivers of flows.
+func exportColumns(now time.Time) []column[api.Export] {
+	count := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	return []column[api.Export]{
+		{name: "EXPORT", value: func(x api.Export) string { return x.Name }},
+		{name: "STATE", value: func(x api.Export) string { return x.State }},
+		{name: "TARGET", value: func(x api.Export) string { return x.Target }},
+		{name: "EXPORTED", value: func(x api.Export) string { return count(x.Exported) }},
+		{name: "FAILED", value: func(x api.Export) string { return count(x.Failed) }},
+		{name: "LOST", value: func(x api.Export) string { return count(x.Lost) }},
+		{name: "WAITING", value: func(x api.Export) string { return count(x.Waiting) }},
+		{name: "LAST ERROR", value: func(x api.Export) string {
+			if x.LastError == "" {
+				return ""
+			}
+			return ago(now, x.LastErrorTime) + " ago: " + x.LastError
+		}},
+		{name: "FILE", wide: true, value: func(x api.Export) string { return x.Source }},
+	}
 }

@@ -1,7 +1,3 @@
-// Command receiver takes OTLP logs and spans by the OpenTelemetry Collector's own receiver, over gRPC and HTTP, and
-// writes each request as a line of OTLP's JSON: the scenarios' proof that what Sluice sends is what collectors take.
-//
-//	receiver -grpc 127.0.0.1:4317 -http 127.0.0.1:4318 [-cert FILE -key FILE [-client-ca FILE]] OUT
 package main
 
 import (
@@ -81,11 +77,11 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	return serve(ctx, factory.CreateDefaultConfig, config, &lines{file: file})
+	return serve(ctx, config, &lines{file: file})
 }
 
 // serve runs the receivers of both kinds until the context ends. They share their servers.
-func serve(ctx context.Context, _ func() component.Config, config component.Config, out *lines) error {
+func serve(ctx context.Context, config component.Config, out *lines) error {
 	factory := otlpreceiver.NewFactory()
 	set := receivertest.NewNopSettings(factory.Type())
 	logs, err := consumer.NewLogs(out.logs)

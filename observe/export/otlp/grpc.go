@@ -39,6 +39,9 @@ func newGRPC(c *Config, agent string) (*grpcCarrier, error) {
 	var creds credentials.TransportCredentials = insecure.NewCredentials()
 	if e.secure {
 		creds = &freshTLS{tls: c.TLS, host: e.host}
+		if c.TLS != nil && c.TLS.ServerName != "" {
+			creds = &freshTLS{tls: c.TLS, host: c.TLS.ServerName}
+		}
 	}
 	options := []grpc.DialOption{grpc.WithUserAgent(agent), grpc.WithTransportCredentials(creds)}
 	if c.compress() {
@@ -89,7 +92,7 @@ func grpcFailure(what string, err error) error {
 // freshTLS is TLS whose files are read for every connection.
 type freshTLS struct {
 	tls  *sink.TLS
-	host string
+	host string // in the collector's certificate: gRPC takes it from Info
 }
 
 func (f *freshTLS) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {

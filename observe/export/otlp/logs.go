@@ -65,6 +65,9 @@ func (a *attributes) judged(r sink.Record) {
 		{"hubble.egress_denied_by", f.GetEgressDeniedBy()}, {"hubble.ingress_denied_by", f.GetIngressDeniedBy()},
 	} {
 		a.texts(side.key, policyNames(side.list))
+		if len(side.list) > 0 && r.Flow.Rule != nil {
+			a.text("hubble.policy.rule", r.Flow.Rule.Place)
+		}
 	}
 }
 

@@ -21,16 +21,20 @@ func splitName(s string) (namespace, name string, err error) {
 	return namespace, name, nil
 }
 
-// pod matches the containers whose name begins so.
+// exactly ends the name of a pod that is meant whole; no container's name has it. It is Sluice's own.
+const exactly = "$"
+
+// pod matches the containers whose name begins so, or is so if exactly stands behind it.
 func pod(e end) func(string, *converter) (predicate, error) {
 	return func(s string, _ *converter) (predicate, error) {
 		namespace, prefix, err := splitName(s)
 		if err != nil {
 			return nil, err
 		}
+		prefix, exact := strings.CutSuffix(prefix, exactly)
 		return func(f *flow) bool {
 			p := e(f)
-			return named(p.Namespace(), p.PodName(), namespace, prefix)
+			return named(p.Namespace(), p.PodName(), namespace, prefix) && (!exact || p.PodName() == prefix)
 		}, nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/internal/abi"
 	"github.com/sluice-net/sluice/observe/metrics/catalog"
 )
 
@@ -34,6 +35,8 @@ type Sources struct {
 	Events func() api.EventCounts
 	// Flows returns the numbers of the oldest flow in memory and of the next, and for how many there is room.
 	Flows func() (oldest, next uint64, capacity int)
+	// Exports returns where flows are sent.
+	Exports func() []api.Export
 	// Pools returns how full the address pools are.
 	Pools func(context.Context) ([]Pool, error)
 	// Store returns the size of the store, bytes.
@@ -143,12 +146,12 @@ func (r *round) files() error {
 	}
 	broken := 0
 	for _, f := range files {
-		if len(f.Problems) > 0 {
+		if f.State == api.PolicyFileBroken {
 			broken++
 		}
 	}
-	r.give(policyFiles, float64(len(files)-broken), "good")
-	r.give(policyFiles, float64(broken), "broken")
+	r.give(policyFiles, float64(len(files)-broken), api.PolicyFileActive)
+	r.give(policyFiles, float64(broken), api.PolicyFileBroken)
 	return nil
 }
 
@@ -231,17 +234,30 @@ func (r *round) packets() error {
 	if err != nil {
 		return err
 	}
+	type fate struct{ direction, reason string }
+	counted := map[fate]api.Metric{}
 	for _, m := range all {
-		if m.Reason == "" {
-			r.give(forwardedPackets, float64(m.Packets), m.Direction)
-			r.give(forwardedBytes, float64(m.Bytes), m.Direction)
-			continue
+		counted[fate{m.Direction, m.Reason}] = m
+	}
+	for _, direction := range directions {
+		m := counted[fate{direction, ""}]
+		r.give(forwardedPackets, float64(m.Packets), direction)
+		r.give(forwardedBytes, float64(m.Bytes), direction)
+		// All that there can be, so that the first drop is an increase.
+		for reason := abi.DropReason(1); reason < abi.DropReasons; reason++ {
+			m, some := counted[fate{direction, reason.String()}]
+			if reason.Help() == "" && !some {
+				continue // it is none yet
+			}
+			r.give(droppedPackets, float64(m.Packets), reason.String(), direction)
+			r.give(droppedBytes, float64(m.Bytes), reason.String(), direction)
 		}
-		r.give(droppedPackets, float64(m.Packets), m.Reason, m.Direction)
-		r.give(droppedBytes, float64(m.Bytes), m.Reason, m.Direction)
 	}
 	return nil
 }
+
+// directions are those of the kernel's counters.
+var directions = []string{api.Egress, api.Ingress, "uplink"}
 
 func (r *round) tables() error {
 	if r.sources.Tables == nil {
@@ -268,7 +284,24 @@ func (r *round) events() error {
 		r.give(flowsHeld, float64(next-oldest))
 		r.give(flowsCapacity, float64(capacity))
 	}
+	if r.sources.Exports != nil {
+		for _, e := range r.sources.Exports() {
+			r.export(e)
+		}
+	}
 	return nil
+}
+
+func (r *round) export(e api.Export) {
+	for outcome, n := range map[string]uint64{"exported": e.Exported, "failed": e.Failed, "lost": e.Lost} {
+		r.give(exportFlows, float64(n), e.Name, e.Type, outcome)
+	}
+	up := 1.0
+	if e.State == api.ExportDown {
+		up = 0
+	}
+	r.give(exportUp, up, e.Name, e.Type)
+	r.give(exportWaiting, float64(e.Waiting), e.Name, e.Type)
 }
 
 func (r *round) pools() error {

@@ -26,7 +26,7 @@ var (
 	networks      = catalog.Metric{Name: "sluice_networks", Kind: catalog.Gauge, Help: "Docker networks of the driver"}
 	policies      = catalog.Metric{Name: "sluice_policies", Kind: catalog.Gauge, Help: "Policies in force, without those that are labels of containers"}
 	policyFiles   = catalog.Metric{Name: "sluice_policy_files", Kind: catalog.Gauge, Labels: []string{"state"},
-		Help: "Files of the policy directory: good, or broken ones, of which the version before is in force"}
+		Help: "Files of the policy directory: active, or broken, of which the version before is in force"}
 	identities = catalog.Metric{Name: "sluice_identities", Kind: catalog.Gauge, Help: "Sets of labels that have a number"}
 	ports      = catalog.Metric{Name: "sluice_published_ports", Kind: catalog.Gauge, Help: "Published ports"}
 	generation = catalog.Metric{Name: "sluice_policy_generation", Kind: catalog.Gauge,
@@ -67,6 +67,13 @@ var (
 	flowsHeld         = catalog.Metric{Name: "sluice_flows_in_memory", Kind: catalog.Gauge, Help: "Flows in memory"}
 	flowsCapacity     = catalog.Metric{Name: "sluice_flows_capacity", Kind: catalog.Gauge, Help: "Flows for which there is room in memory (--flow-memory)"}
 
+	exportFlows = catalog.Metric{Name: "sluice_export_flows_total", Kind: catalog.Counter, Labels: []string{"export", "type", "outcome"},
+		Help: "Flows for an export: exported, failed (the receiver refused them) or lost (overwritten in memory before they could be sent)"}
+	exportUp = catalog.Metric{Name: "sluice_export_up", Kind: catalog.Gauge, Labels: []string{"export", "type"},
+		Help: "0 if the receiver of an export does not take what it is sent, else 1"}
+	exportWaiting = catalog.Metric{Name: "sluice_export_waiting_flows", Kind: catalog.Gauge, Labels: []string{"export", "type"},
+		Help: "Flows in memory that an export has still to send"}
+
 	addressesUsed = catalog.Metric{Name: "sluice_addresses_used", Kind: catalog.Gauge, Labels: []string{"network", "subnet"},
 		Help: "Addresses of a subnet (of its range, if it has one) that are given away, the gateway's included"}
 	addressesCapacity = catalog.Metric{Name: "sluice_addresses_capacity", Kind: catalog.Gauge, Labels: []string{"network", "subnet"},
@@ -106,5 +113,5 @@ var collected = []catalog.Metric{
 	buildInfo, endpoints, endpointLimit, networks, policies, policyFiles, identities, ports, generation, applied,
 	forwardedPackets, forwardedBytes, droppedPackets, droppedBytes, containerPackets, containerBytes, containerRevision,
 	containerInstructions, containerPolicy, mapEntries, mapCapacity, programs, eventsSeen, eventsLost, eventsUndecodable, flowsSeen,
-	flowsHeld, flowsCapacity, addressesUsed, addressesCapacity, storeBytes, failures,
+	flowsHeld, flowsCapacity, exportFlows, exportUp, exportWaiting, addressesUsed, addressesCapacity, storeBytes, failures,
 }

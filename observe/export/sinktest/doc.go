@@ -1,0 +1,2 @@
+// Package sinktest makes flows and certificates for the tests of exports.
+package sinktest
