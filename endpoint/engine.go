@@ -22,8 +22,8 @@ type EngineNetwork struct {
 	Attachments []Attachment
 }
 
-// Engine asks Docker (implemented over internal/dockerapi). None of its calls may be made to wait for a lock that
-// Docker holds during a plugin request: only lists and network inspect.
+// Engine asks Docker (implemented over internal/dockerapi). None of its calls but Domains may be made to wait for a
+// lock that Docker holds during a plugin request: only lists and network inspect.
 type Engine interface {
 	// Attachment returns the container of an endpoint; ErrUnknown while Docker does not list it.
 	Attachment(ctx context.Context, networkID, endpointID string) (Attachment, error)
@@ -31,6 +31,9 @@ type Engine interface {
 	Networks(ctx context.Context) ([]EngineNetwork, error)
 	// ContainerIDs returns the ids of all containers, stopped ones included.
 	ContainerIDs(ctx context.Context) ([]string, error)
+	// Domains returns by which names others ask Docker's DNS for a container, by endpoint. Unlike the others it may wait as
+	// long as a request for the container is under way.
+	Domains(ctx context.Context, containerID string) (map[string][]string, error)
 }
 
 // Leases are the addresses that IPAM has given away (implemented by ipam).

@@ -111,6 +111,7 @@ type Manager struct {
 	plans        plans                           // guarded by regeneration.mu
 	published    map[netip.Addr]datapath.Address // what the address map has of ours; guarded by regeneration.mu
 	kick         chan struct{}                   // asks Follow for a reconciliation
+	renamed      chan struct{}                   // asks FollowDomains to look
 	kinds        sync.Map                        // *Document → its kind
 }
 
@@ -142,6 +143,7 @@ func NewManager(o Options) *Manager {
 		refused:    map[string]refusal{},
 		running:    map[string]*running{},
 		kick:       make(chan struct{}, 1),
+		renamed:    make(chan struct{}, 1),
 		recordings: map[string]*Recording{},
 		unsaved:    map[string]bool{},
 		parties:    newParties(o.Now),

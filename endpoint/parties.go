@@ -58,6 +58,8 @@ type indexed struct {
 	addrs []netip.Addr
 	slot  uint32
 	veth  bool // it has a slot
+	// asked: Docker was asked for the domains of the container of this name.
+	asked string
 }
 
 // slotNames are the endpoint that has a slot, or had it last, and what it runs.
@@ -91,6 +93,9 @@ func (x *parties) put(n *Network, e *Endpoint, labels identity.Labels) {
 	now := &indexed{party: partyOf(n, e, x.identity(e.Identity, labels).Labels), addrs: e.addrs()}
 	if e.Veth != nil {
 		now.slot, now.veth = e.Veth.Slot, true
+	}
+	if old != nil && old.asked == now.party.Container {
+		now.asked, now.party.Domains = old.asked, old.party.Domains
 	}
 	x.enter(e.ID, now)
 	x.hold(e.Identity, 1)

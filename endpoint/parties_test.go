@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -138,6 +139,47 @@ func TestNamesFollow(t *testing.T) {
 	if p := w.at("10.2.1.1"); p.Network != "net2" || p.Container != "c1" {
 		t.Errorf("on a new network it is %+v", p)
 	}
+}
+
+// TestDomainsOfContainers: Docker is asked for them once, again after a rename, and again if it did not answer.
+func TestDomainsOfContainers(t *testing.T) {
+	w := newWorld(t)
+	w.makeNetwork(1)
+	w.makeNetwork(2)
+	e := w.run(1, 1, "app=web")
+	w.run(2, 1, "app=web")
+	w.engine.do(func() { w.engine.down = true })
+	if w.learnDomains(context.Background()) || w.at("10.1.1.1").Domains != nil {
+		t.Errorf("while Docker does not answer it is %+v", w.at("10.1.1.1"))
+	}
+	w.engine.do(func() { w.engine.down = false })
+	if !w.learnDomains(context.Background()) || len(w.parties.unasked()) > 0 {
+		t.Errorf("not known are %v", w.parties.unasked())
+	}
+	check := func(when, addr string, want ...string) {
+		t.Helper()
+		if got := w.at(addr).Domains; !slices.Equal(got, want) {
+			t.Errorf("%s %s is %v, want %v", when, addr, got, want)
+		}
+	}
+	check("at first", "10.1.1.1", "c1", "alias-on-net1")
+	check("at first", "10.2.1.1", "c1", "alias-on-net2")
+	if _, err := w.Relabel(context.Background(), e.ID, api.LabelChange{Add: map[string]string{"app": "api"}}); err != nil {
+		t.Fatal(err)
+	}
+	check("with new labels", "fd00:1::101", "c1", "alias-on-net1")
+	w.engine.do(func() {
+		for ep, c := range w.engine.endpoints {
+			c.Name = "renamed"
+			w.engine.endpoints[ep] = c
+		}
+	})
+	if _, err := w.Reconcile(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	check("just renamed", "10.1.1.1")
+	w.learnDomains(context.Background())
+	check("renamed", "10.1.1.1", "renamed", "alias-on-net1")
 }
 
 // TestNamesLinger: what a container was is known for a while after it went, but not once somebody else is there.

@@ -107,6 +107,7 @@ func (m *Manager) Reconcile(ctx context.Context) (settled bool, err error) {
 	errs = append(errs, m.relabelMentioned(ctx))
 	errs = append(errs, m.ownGateways(), m.syncPorts(ctx), m.forgetChanges(ctx), m.reclaim(ctx))
 	m.requestRegeneration()
+	m.domainsWanted()
 	return m.settled(), errors.Join(errs...)
 }
 

@@ -87,6 +87,22 @@ func (e *fakeEngine) Networks(context.Context) ([]EngineNetwork, error) {
 	return all, nil
 }
 
+// Domains are a container's name, and an alias with the network's.
+func (e *fakeEngine) Domains(_ context.Context, containerID string) (map[string][]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down {
+		return nil, errors.New("no answer")
+	}
+	all := map[string][]string{}
+	for ep, c := range e.endpoints {
+		if c.ID == containerID {
+			all[ep] = []string{c.Name, "alias-on-" + e.networks[e.networkOf[ep]]}
+		}
+	}
+	return all, nil
+}
+
 func (e *fakeEngine) ContainerIDs(context.Context) ([]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

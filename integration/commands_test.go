@@ -51,11 +51,11 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["session"] = runSession
 	all["agree"] = checkAgreement
 	all["recipes"] = runRecipes
-	all["browser"] = runBrowser
 	all["hubble-clients"] = getHubble
 	all["hubble-filters"] = countFilters
 	all["dashboards"] = runDashboards
 	all["collector"] = getCollector
+	all["browser"] = runBrowser
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {

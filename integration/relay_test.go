@@ -45,6 +45,7 @@ func TestPrivilegedRelay(t *testing.T) {
 		t.Errorf("relay answers a client without a certificate:\n%s", out)
 	}
 
+	r.checkTokens()
 	if err := r.hosts[1].StopDaemon(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +55,28 @@ func TestPrivilegedRelay(t *testing.T) {
 	r.run(r.hosts[1], "docker", "exec", "web1", "probe", "ping", "10.77.0.2")
 	r.eventually("a node that is back", regexp.MustCompile(`Connected Nodes: 2/2`), "status")
 	r.eventually("its flows", regexp.MustCompile(`web1 .*EchoRequest`), "observe", "--last", "50", "--node-name", "host-b")
+}
+
+// The tokens of both daemons: of what is in no project, and of a project that does not exist.
+const (
+	tokenOfDefault = "0123456789abcdef0"
+	tokenOfOther   = "0123456789abcdef1"
+)
+
+// checkTokens asks the second daemon itself, with tokens instead of a certificate.
+func (r *relay) checkTokens() {
+	r.t.Helper()
+	for token, want := range map[string]bool{tokenOfDefault: true, tokenOfOther: false} {
+		out, err := r.client("--server", "tls://10.78.0.2:4244", "--tls-server-name", "host-b.default.hubble-grpc.cilium.io", "--tls-ca-cert-files", "ca.crt",
+			"--basic-auth-username", "any", "--basic-auth-password", token, "observe", "--last", "50")
+		if err != nil || strings.Contains(out, "web1") != want {
+			r.t.Errorf("with token %s: %v\n%s", token, err, out)
+		}
+	}
+	out, err := r.client("--server", "tls://10.78.0.2:4244", "--tls-server-name", "host-b.default.hubble-grpc.cilium.io", "--tls-ca-cert-files", "ca.crt", "observe")
+	if err == nil || !strings.Contains(out, "token") {
+		r.t.Errorf("without token and certificate: %v\n%s", err, out)
+	}
 }
 
 // relay is two hosts with a wire between them, and hubble-relay on the first.
@@ -118,6 +141,10 @@ func (r *relay) makeCertificates() {
 	cmd.Dir = r.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("make certificates: %v\n%s", err, out)
+	}
+	tokens := tokenOfDefault + " default\n" + tokenOfOther + " other\n"
+	if err := os.WriteFile(filepath.Join(r.dir, "tokens"), []byte(tokens), 0o600); err != nil {
+		r.t.Fatal(err)
 	}
 }
 
@@ -187,7 +214,7 @@ func (r *relay) startDaemon(i int) {
 	file := func(name string) string { return filepath.Join(r.dir, name) }
 	err := r.hosts[i].StartDaemon("--node-name", fmt.Sprintf("host-%c", 'a'+i), "--hubble-listen", "0.0.0.0:4244",
 		"--hubble-tls-cert", file("node.crt"), "--hubble-tls-key", file("node.key"), "--hubble-tls-client-ca", file("ca.crt"),
-		"--hubble-peers", "host-a=10.78.0.1:4244,host-b=10.78.0.2:4244")
+		"--hubble-tokens", file("tokens"), "--hubble-peers", "host-a=10.78.0.1:4244,host-b=10.78.0.2:4244")
 	if err != nil {
 		r.t.Fatal(err)
 	}

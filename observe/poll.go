@@ -26,6 +26,7 @@ func newPolled(ring *ebpf.Map) (*polled, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.SetDeadline(time.Now()) // nobody wakes a reader without one
 	return &polled{Reader: r}, nil
 }
 

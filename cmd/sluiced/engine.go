@@ -38,6 +38,10 @@ func (e engine) Networks(ctx context.Context) ([]endpoint.EngineNetwork, error) 
 	return all, err
 }
 
+func (e engine) Domains(ctx context.Context, containerID string) (map[string][]string, error) {
+	return e.client.Domains(ctx, containerID)
+}
+
 func (e engine) ContainerIDs(ctx context.Context) ([]string, error) {
 	containers, err := e.client.Containers(ctx)
 	ids := make([]string, 0, len(containers))

@@ -121,6 +121,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	changes := d.docker.Changes(ctx, func(err error) { d.log.WithError(err).Warn("lost Docker's events, connecting again") })
 	d.background.Go(func() { d.manager.Run(ctx) })
 	d.background.Go(func() { d.manager.Follow(ctx, changes) })
+	d.background.Go(func() { d.manager.FollowDomains(ctx) })
 	d.background.Go(func() { d.manager.Record(ctx, learning) })
 	d.background.Go(func() { d.manager.FollowPolicyFiles(ctx) })
 	d.background.Go(func() { d.exports.Follow(ctx) })

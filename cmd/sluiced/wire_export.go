@@ -3,19 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/observe/export"
-	"github.com/sluice-net/sluice/observe/hubble/convert"
 )
 
 // wireExports begins to send flows to whom the files of the export directory name. What is in memory when the daemon stops
 // is still sent, after the last flow was read.
 func (d *daemon) wireExports(context.Context) error {
 	d.exports = export.New(export.Options{
-		Dir: d.config.export.open(), Ring: d.observer.Flows(), Converter: d.converter(), Version: api.Build().Version, Log: d.log,
+		Dir: d.config.export.open(), Ring: d.observer.Flows(), Converter: d.convert, Version: api.Build().Version, Log: d.log,
 	})
 	d.closing(func() error { d.exports.Close(stopTime); return nil })
 	d.exports.Load()
@@ -45,10 +43,4 @@ func (d *daemon) checkExports(all []api.Export) api.Check {
 	}
 	check.OK = true
 	return check
-}
-
-// converter makes Hubble's messages of flows.
-func (d *daemon) converter() *convert.Converter {
-	node, _ := os.Hostname()
-	return convert.New(convert.Options{Node: node, Version: api.Build().Version})
 }

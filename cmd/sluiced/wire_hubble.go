@@ -55,6 +55,7 @@ func (d *daemon) wireHubble(context.Context) error {
 	}
 	d.hubble.server = hubble.New(hubble.Options{
 		Flows: d.observer, Convert: d.convert, Agent: d.agent, Node: d.hubbleNode(own), Peers: peers, Version: "sluice " + api.Build().Version,
+		Log: d.log,
 	})
 	return nil
 }

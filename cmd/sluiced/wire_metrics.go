@@ -123,17 +123,17 @@ func (d *daemon) serveMetrics(ctx context.Context, failed chan<- error) *http.Se
 	return server
 }
 
-// livingEndpoints returns what tells whether an endpoint exists now.
-func (d *daemon) livingEndpoints() func(id string) bool {
+// livingEndpoints returns the endpoints that exist now, nil if that cannot be told.
+func (d *daemon) livingEndpoints() map[string]bool {
 	all, err := d.manager.Endpoints(context.Background())
 	if err != nil {
-		return func(string) bool { return true }
+		return nil
 	}
 	living := make(map[string]bool, len(all))
 	for _, e := range all {
 		living[e.ID] = true
 	}
-	return func(id string) bool { return living[id] }
+	return living
 }
 
 // countedMaps are those of which users can have too much.

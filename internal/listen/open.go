@@ -151,7 +151,8 @@ func (l *Listener) Secure() net.Listener {
 }
 
 // Authorize returns what a caller may see who sent an Authorization header, empty if none, over a connection whose TLS is
-// given, nil if it has none. The error is ErrDenied.
+// given, nil if it has none. The error is ErrDenied, wrapped if it is the tokens that cannot be read, which is for the log
+// and not for the caller.
 func (l *Listener) Authorize(authorization string, state *tls.ConnectionState) (*Access, error) {
 	switch {
 	case l.local:
@@ -173,7 +174,7 @@ func (l *Listener) Handler(next http.Handler) http.Handler {
 		access, err := l.Authorize(r.Header.Get("Authorization"), r.TLS)
 		if err != nil {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, err.Error(), http.StatusUnauthorized)
+			http.Error(w, ErrDenied.Error(), http.StatusUnauthorized) // what is wrong on this side is no stranger's business
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), access)))

@@ -74,6 +74,7 @@ type session struct {
 	containers map[string]bool
 	length     uint32
 	drops      bool
+	begun      time.Time // older packets are of a capture before this one
 	filter     *pcapfilter.Filter
 	packets    chan api.Captured
 
@@ -98,7 +99,7 @@ func (h *Hub) Capture(ctx context.Context, containers []string, r api.CaptureReq
 		return api.Errorf(api.CodeInvalid, "%v", err)
 	}
 	s := &session{containers: map[string]bool{}, length: r.SnapLength, drops: r.DropsOnly, filter: filter,
-		packets: make(chan api.Captured, waiting), missed: map[string]uint64{}, slots: map[uint32]loss{}}
+		begun: time.Now(), packets: make(chan api.Captured, waiting), missed: map[string]uint64{}, slots: map[uint32]loss{}}
 	for _, c := range containers {
 		s.containers[c] = true
 	}
@@ -239,7 +240,7 @@ func (h *Hub) offer(p observe.Captured) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for s := range h.sessions {
-		if !s.containers[party.Container] {
+		if !s.containers[party.Container] || p.Time.Before(s.begun) {
 			continue
 		}
 		s.see(h.ring, p.Event.Slot, party.Container)

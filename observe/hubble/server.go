@@ -12,6 +12,7 @@ import (
 	peerpb "github.com/cilium/cilium/api/v1/peer"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -20,8 +21,6 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
-
-	"google.golang.org/grpc/codes"
 
 	"github.com/sluice-net/sluice/internal/listen"
 	"github.com/sluice-net/sluice/observe"
@@ -128,14 +127,14 @@ func (s *Server) grpc(l *listen.Listener) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingTime, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: shortestPingTime, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			ctx, err := authorize(ctx, l)
+			ctx, err := s.authorize(ctx, l)
 			if err != nil {
 				return nil, err
 			}
 			return next(ctx, req)
 		}),
 		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-			ctx, err := authorize(stream.Context(), l)
+			ctx, err := s.authorize(stream.Context(), l)
 			if err != nil {
 				return err
 			}
@@ -158,7 +157,7 @@ func (s *Server) grpc(l *listen.Listener) *grpc.Server {
 }
 
 // authorize asks the listener for the caller's right to come, and keeps what it may see in the context.
-func authorize(ctx context.Context, l *listen.Listener) (context.Context, error) {
+func (s *Server) authorize(ctx context.Context, l *listen.Listener) (context.Context, error) {
 	var header string
 	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
 		header = values[0]
@@ -171,7 +170,10 @@ func authorize(ctx context.Context, l *listen.Listener) (context.Context, error)
 	}
 	access, err := l.Authorize(header, state)
 	if err != nil {
-		return nil, status.Error(codes.Unauthenticated, err.Error())
+		if err != listen.ErrDenied && s.options.Log != nil { //nolint:errorlint // wrapped, it is about this side
+			s.options.Log.WithError(err).Warn("a client of Hubble's API is refused")
+		}
+		return nil, status.Error(codes.Unauthenticated, listen.ErrDenied.Error())
 	}
 	return listen.WithAccess(ctx, access), nil
 }

@@ -60,6 +60,6 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		NewFlows(c, func() func(string) bool { return nil }) // what is accepted can be counted
+		NewFlows(c, func() map[string]bool { return nil }) // what is accepted can be counted
 	})
 }

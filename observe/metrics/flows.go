@@ -26,21 +26,21 @@ var (
 
 // Flows counts flows. It is a prometheus.Collector.
 type Flows struct {
-	lives     func() func(endpoint string) bool
 	converter *convert.Converter
 	lost      *losses
 	folded    *prometheus.CounterVec
 
-	mu       sync.Mutex
-	counters []*counter
+	mu        sync.Mutex
+	counters  []*counter
+	residents *residents
 }
 
-// NewFlows returns what counts the wanted metrics. lives returns what tells whether an endpoint of Docker's id exists
-// now.
-func NewFlows(c Config, lives func() func(endpoint string) bool) *Flows {
-	f := &Flows{lives: lives, converter: convert.New(convert.Options{}), lost: newLosses(), folded: foldedSeries.Counters()}
+// NewFlows returns what counts the wanted metrics. living returns the endpoints that exist now, by Docker's id; nil if
+// that cannot be told.
+func NewFlows(c Config, living func() map[string]bool) *Flows {
+	f := &Flows{residents: newResidents(living), converter: convert.New(convert.Options{}), lost: newLosses(), folded: foldedSeries.Counters()}
 	for _, w := range c {
-		f.counters = append(f.counters, newCounter(w, f.folded))
+		f.counters = append(f.counters, newCounter(w, f.folded, f.residents))
 	}
 	return f
 }
@@ -127,23 +127,23 @@ func (f *Flows) sweepAlways(ctx context.Context) {
 }
 
 func (f *Flows) sweep(now time.Time) {
-	lives := f.lives()
-	f.lost.sweep(now, lives)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.residents.refresh(now)
+	f.lost.sweep(f.residents)
 	for _, c := range f.counters {
-		c.sweep(now, lives)
+		c.sweep(now)
 	}
 }
 
 // Count counts one flow, or those that were lost.
 func (f *Flows) Count(flow *observe.Flow) {
-	if flow.IsLost() {
-		f.lost.add(flow)
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if flow.IsLost() {
+		f.lost.add(flow, f.residents)
+		return
+	}
 	for _, c := range f.counters {
 		c.count(flow, f.converter)
 	}

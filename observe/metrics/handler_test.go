@@ -92,11 +92,7 @@ func TestDefinitions(t *testing.T) {
 func TestRun(t *testing.T) {
 	ring := observe.NewFlows(64)
 	ring.Add(flow(flags(rst)))
-	config, err := Parse("tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := NewFlows(config, everyone)
+	c := NewFlows(mustParse(t, "tcp"), everyone)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -1,8 +1,8 @@
 package metrics
 
 import (
+	"maps"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,7 +37,6 @@ type losses struct {
 type containerLoss struct {
 	labels [4]string
 	events uint64
-	gone   time.Time // since when the container is gone; zero: it is not
 }
 
 func newLosses() *losses {
@@ -49,7 +48,7 @@ func newLosses() *losses {
 }
 
 // add counts what a flow says of lost ones.
-func (l *losses) add(f *observe.Flow) {
+func (l *losses) add(f *observe.Flow, r *residents) {
 	if f.Lost == nil {
 		return
 	}
@@ -59,9 +58,10 @@ func (l *losses) add(f *observe.Flow) {
 	}
 	l.WithLabelValues(lostByPrograms).Add(float64(f.Lost.Count))
 	p := f.Endpoint
-	if p == nil || p.EndpointID == "" {
+	if p == nil || p.EndpointID == "" || r.goneParty(p) {
 		return
 	}
+	r.note(p.EndpointID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.containers[p.EndpointID]
@@ -77,19 +77,10 @@ func (l *losses) add(f *observe.Flow) {
 func (l *losses) overwritten(n uint64) { l.WithLabelValues(lostByRing).Add(float64(n)) }
 
 // sweep forgets containers that are gone for a minute.
-func (l *losses) sweep(now time.Time, lives func(endpoint string) bool) {
+func (l *losses) sweep(r *residents) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id, c := range l.containers {
-		switch {
-		case lives(id):
-			c.gone = time.Time{}
-		case c.gone.IsZero():
-			c.gone = now
-		case now.Sub(c.gone) >= gonePeriod:
-			delete(l.containers, id)
-		}
-	}
+	maps.DeleteFunc(l.containers, func(id string, _ *containerLoss) bool { return r.gone(id) })
 }
 
 // Describe implements prometheus.Collector.

@@ -35,8 +35,7 @@ func TestLost(t *testing.T) {
 
 // TestLostOfGoneContainers: what a container lost is forgotten a minute after it.
 func TestLostOfGoneContainers(t *testing.T) {
-	living := map[string]bool{"e-web": true, "e-db": false}
-	c := NewFlows(nil, func() func(string) bool { return func(id string) bool { return living[id] } })
+	c := NewFlows(nil, func() map[string]bool { return map[string]bool{"e-web": true} })
 	c.Count(lost(api.LostKernel, 7, web))
 	c.Count(lost(api.LostKernel, 7, db))
 	start := time.Unix(1000, 0)

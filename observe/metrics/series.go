@@ -34,6 +34,7 @@ type counter struct {
 	known     map[known]*series     // the fast way to them
 	addressed map[addressed]*series // likewise, if byAddress
 	folded    prometheus.Counter
+	residents *residents
 }
 
 // known is what the values of a flow's labels depend on, unless they are addresses or domains.
@@ -57,7 +58,6 @@ type series struct {
 	values []string
 	ends   [2]holders // source, destination
 	used   time.Time  // if values are addresses
-	gone   time.Time  // since when the containers of an end are gone; zero: they are not
 }
 
 // holders are the containers that the values of an end come from.
@@ -67,7 +67,7 @@ type holders struct {
 	many      bool // more containers than are remembered
 }
 
-func newCounter(w Wanted, folded *prometheus.CounterVec) *counter {
+func newCounter(w Wanted, folded *prometheus.CounterVec, r *residents) *counter {
 	k := kindOf(w.Name)
 	labels := w.Contexts.names()
 	for _, flag := range w.Flags {
@@ -78,7 +78,7 @@ func newCounter(w Wanted, folded *prometheus.CounterVec) *counter {
 	return &counter{
 		kind: k, wanted: w, vec: k.metric.Counters(labels...), byAddress: w.Contexts.byAddress(), limit: maxSeries,
 		series: map[string]*series{}, known: map[known]*series{}, addressed: map[addressed]*series{},
-		folded: folded.WithLabelValues(k.metric.Name),
+		folded: folded.WithLabelValues(k.metric.Name), residents: r,
 	}
 }
 
@@ -123,10 +123,16 @@ func first(names []string) *string {
 	return &names[0]
 }
 
+// forgotten counts what nobody is told: flows of containers that are gone, whose series are gone too.
+var forgotten = &series{Counter: prometheus.NewCounter(prometheus.CounterOpts{Name: "forgotten"})}
+
 // find returns the series of a flow, which it makes if there is none.
 func (c *counter) find(f *observe.Flow, converter *convert.Converter) *series {
 	own := c.values(c.wanted, f, converter.Flow(f))
 	ends, source, destination := c.wanted.Contexts.values(f)
+	if source && c.residents.goneParty(f.Source) || destination && c.residents.goneParty(f.Destination) {
+		return forgotten
+	}
 	values := slices.Concat(own, ends)
 	s := c.series[strings.Join(values, separator)]
 	if s == nil && len(c.series) >= c.limit {
@@ -137,10 +143,10 @@ func (c *counter) find(f *observe.Flow, converter *convert.Converter) *series {
 		s = c.make(values)
 	}
 	if source {
-		s.ends[0].add(f.Source)
+		s.ends[0].add(f.Source, c.residents)
 	}
 	if destination {
-		s.ends[1].add(f.Destination)
+		s.ends[1].add(f.Destination, c.residents)
 	}
 	return s
 }
@@ -169,10 +175,13 @@ func (c *counter) make(values []string) *series {
 	return s
 }
 
-func (h *holders) add(p *observe.Party) {
-	switch {
-	case p.EndpointID == "":
+func (h *holders) add(p *observe.Party, r *residents) {
+	if p.EndpointID == "" {
 		h.others = true
+		return
+	}
+	r.note(p.EndpointID)
+	switch {
 	case slices.Contains(h.endpoints, p.EndpointID):
 	case len(h.endpoints) >= maxHolders:
 		h.many = true
@@ -181,35 +190,33 @@ func (h *holders) add(p *observe.Party) {
 	}
 }
 
-// gone reports whether the end was of containers, and none of them lives. Where there were more than are remembered,
+// gone reports whether the end was of containers, and all of them are gone. Where there were more than are remembered,
 // those that live are to be seen anew.
-func (h *holders) gone(lives func(endpoint string) bool) (gone, forgot bool) {
-	if h.others || len(h.endpoints) == 0 || slices.ContainsFunc(h.endpoints, lives) {
+func (h *holders) gone(r *residents) (gone, forgot bool) {
+	if h.others || len(h.endpoints) == 0 {
+		return false, false
+	}
+	h.endpoints = slices.DeleteFunc(h.endpoints, r.gone)
+	if len(h.endpoints) > 0 {
 		return false, false
 	}
 	if h.many {
-		*h = holders{}
+		h.many = false
 		return false, true
 	}
 	return true, false
 }
 
-// sweep removes the series of containers that are gone, and of addresses that were not seen for long.
-func (c *counter) sweep(now time.Time, lives func(endpoint string) bool) {
+// sweep removes the series of containers that are gone for a minute, and of addresses that were not seen for long.
+func (c *counter) sweep(now time.Time) {
 	stale := false // known may lead to series that are no more, or past a look at who holds them
 	for key, s := range c.series {
-		gone := false
+		gone := c.byAddress && now.Sub(s.used) >= idlePeriod
 		for i := range s.ends {
-			dead, forgot := s.ends[i].gone(lives)
+			dead, forgot := s.ends[i].gone(c.residents)
 			gone, stale = gone || dead, stale || forgot
 		}
-		switch {
-		case !gone:
-			s.gone = time.Time{}
-		case s.gone.IsZero():
-			s.gone = now
-		}
-		if gone && now.Sub(s.gone) >= gonePeriod || c.byAddress && now.Sub(s.used) >= idlePeriod {
+		if gone {
 			c.vec.DeleteLabelValues(s.values...)
 			delete(c.series, key)
 			stale = true

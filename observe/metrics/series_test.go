@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,11 +28,7 @@ const byContainer = "tcp:labelsContext=source_container,destination_container"
 // TestGoneContainers: series go a minute after the last container that they are about, and no other does.
 func TestGoneContainers(t *testing.T) {
 	living := map[string]bool{"e-web": true, "e-db": true}
-	config, err := Parse(byContainer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := NewFlows(config, func() func(string) bool { return func(id string) bool { return living[id] } })
+	c := NewFlows(mustParse(t, byContainer), func() map[string]bool { return maps.Clone(living) })
 	for _, f := range []*observe.Flow{flow(), flow(from(world)), flow(to(world)), flow(from(host), to(world))} {
 		c.Count(f)
 	}
@@ -62,24 +59,39 @@ func TestGoneContainers(t *testing.T) {
 	see(116*time.Second, label("world", "db"), label("host", "world"))
 	delete(living, "e-db")
 	see(120*time.Second, label("world", "db"), label("host", "world"))
-	see(1000*time.Second, label("host", "world"))
-	living["e-web"] = true
-	c.Count(flow(to(world)))
-	see(1001*time.Second, label("host", "world"), label("shop-web-1", "world"))
+	see(500*time.Second, label("host", "world"))
+	c.Count(flow(to(world))) // a connection of it expires late: nobody is told
+	again := *web
+	again.EndpointID = "e-web-2"
+	c.Count(flow(from(&again), to(world)))
+	living["e-web-2"] = true
+	see(501*time.Second, label("host", "world"), label("shop-web-1", "world"))
+	c.Count(flow(from(&again), to(db))) // db is still gone
+	see(600*time.Second, label("host", "world"), label("shop-web-1", "world"))
+}
+
+// TestUnknownContainers: while it cannot be told who lives, everybody does.
+func TestUnknownContainers(t *testing.T) {
+	c := NewFlows(mustParse(t, byContainer), func() map[string]bool { return nil })
+	c.Count(flow())
+	for hour := range 3 {
+		c.sweep(time.Unix(1000, 0).Add(time.Duration(hour) * time.Hour))
+	}
+	if got := exposed(t, c, "hubble_tcp_flags_total"); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
 }
 
 // TestReplicas: a series of a service lives as long as one of its containers.
 func TestReplicas(t *testing.T) {
 	living := map[string]bool{}
-	config, err := Parse("tcp:labelsContext=source_service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := NewFlows(config, func() func(string) bool { return func(id string) bool { return living[id] } })
+	c := NewFlows(mustParse(t, "tcp:labelsContext=source_service"), func() map[string]bool { return maps.Clone(living) })
 	for i := range 2 * maxHolders {
 		replica := *web
 		replica.EndpointID = fmt.Sprint("e-", i)
-		living[replica.EndpointID] = i == 0 || i == 2*maxHolders-1
+		if i == 0 || i == 2*maxHolders-1 {
+			living[replica.EndpointID] = true
+		}
 		c.Count(flow(from(&replica), to(world)))
 	}
 	start := time.Unix(1000, 0)
@@ -90,7 +102,7 @@ func TestReplicas(t *testing.T) {
 	if n := series(0) + series(5*time.Minute); n != 2 {
 		t.Errorf("%d series while two replicas live", n)
 	}
-	living["e-0"] = false // the last one is none of those that are remembered
+	delete(living, "e-0") // the last one is none of those that are remembered
 	if n := series(6*time.Minute) + series(10*time.Minute); n != 2 {
 		t.Errorf("%d series while one replica lives", n)
 	}

@@ -30,6 +30,7 @@ type Fake struct {
 	MetricList    []api.Metric
 	EventList     []api.Event
 	TrafficList   []api.Traffic
+	CapturedList  []api.Captured
 	Explained     api.Explanation
 	DiffValue     api.PolicyDiff
 	ExposureList  []api.Exposure
@@ -70,7 +71,7 @@ func (f *Fake) record(method string, args any) {
 func (f *Fake) Backend() server.Backend {
 	return server.Backend{
 		Version: api.Version{Version: "0.1.0", Commit: "0123456789ab", Go: "go1.26", OS: "linux", Arch: "amd64"},
-		Status:  f, Networks: f, Endpoints: f, Identities: f, Policies: f, Insight: f, Files: f, Revisions: f, Ports: f, Kernel: f, Events: f, Traffic: f, Log: f,
+		Status:  f, Networks: f, Endpoints: f, Identities: f, Policies: f, Insight: f, Files: f, Revisions: f, Ports: f, Kernel: f, Events: f, Traffic: f, Captures: f, Log: f,
 	}
 }
 

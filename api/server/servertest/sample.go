@@ -69,6 +69,7 @@ func Sample() *Fake {
 	sampleTables(f)
 	f.EventList = sampleEvents()
 	f.TrafficList = sampleTraffic()
+	f.CapturedList = sampleCaptured()
 	return f
 }
 

@@ -34,7 +34,13 @@ type result struct {
 // sluice runs one command line against a daemon with the backend of f.
 func sluice(t *testing.T, f *servertest.Fake, args ...string) result {
 	t.Helper()
-	socket := servertest.Serve(t, f.Backend(), server.Options{})
+	return sluiceOf(t, f.Backend(), args...)
+}
+
+// sluiceOf is sluice with a backend.
+func sluiceOf(t *testing.T, b server.Backend, args ...string) result {
+	t.Helper()
+	socket := servertest.Serve(t, b, server.Options{})
 	return run(t, "", append([]string{"sluice", "--socket", socket}, args...)...)
 }
 

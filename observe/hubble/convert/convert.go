@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
@@ -38,6 +40,9 @@ type Options struct {
 type Converter struct {
 	options Options
 	node    string // as flows name it
+
+	parties sync.Map // *observe.Party → *labelled
+	known   atomic.Int64
 }
 
 // New returns a converter.
@@ -77,7 +82,7 @@ func (c *Converter) Masked(f *observe.Flow, mask *Mask) *flowpb.Flow {
 	if f.IsLost() {
 		return nil
 	}
-	m := c.message(f)
+	m := c.Basic(f)
 	if mask.wants("uuid") {
 		m.Uuid = c.UUID(f)
 	}
@@ -87,8 +92,8 @@ func (c *Converter) Masked(f *observe.Flow, mask *Mask) *flowpb.Flow {
 	return mask.Apply(m)
 }
 
-// message fills all fields but those that Masked does.
-func (c *Converter) message(f *observe.Flow) *flowpb.Flow {
+// Basic returns the message of a flow that is not word of lost ones, without its id and extension, which cost most.
+func (c *Converter) Basic(f *observe.Flow) *flowpb.Flow {
 	e := &f.Kernel
 	kind, sub := EventType(f)
 	m := &flowpb.Flow{

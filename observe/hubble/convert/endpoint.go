@@ -82,14 +82,41 @@ func Labels(p *observe.Party) []Label {
 	return all
 }
 
+// mostParties bounds the parties whose labels are kept ready. A host has some thousands at most.
+const mostParties = 1 << 13
+
+// labelled are the labels of a party, ready for messages and for filters.
+type labelled struct {
+	labels []Label
+	texts  []string
+}
+
+// Labels returns the labels of a party, as the function does, without making them anew each time. They are shared: the
+// caller must not change them.
+func (c *Converter) Labels(p *observe.Party) []Label { return c.labelled(p).labels }
+
+// labelled keeps what was made: parties never change.
+func (c *Converter) labelled(p *observe.Party) *labelled {
+	if known, ok := c.parties.Load(p); ok {
+		return known.(*labelled)
+	}
+	l := &labelled{labels: Labels(p)}
+	for _, label := range l.labels {
+		l.texts = append(l.texts, label.String())
+	}
+	if c.known.Add(1) > mostParties {
+		c.parties.Clear()
+		c.known.Store(1)
+	}
+	c.parties.Store(p, l)
+	return l
+}
+
 // endpoint is the message of one end of a flow.
 func (c *Converter) endpoint(p *observe.Party) *flowpb.Endpoint {
-	m := &flowpb.Endpoint{ID: p.Number, Identity: p.Identity, Namespace: p.Namespace(), PodName: p.PodName()}
+	m := &flowpb.Endpoint{ID: p.Number, Identity: p.Identity, Namespace: p.Namespace(), PodName: p.PodName(), Labels: c.labelled(p).texts}
 	if p.IsContainer() {
 		m.ClusterName = c.options.Cluster
-	}
-	for _, l := range Labels(p) {
-		m.Labels = append(m.Labels, l.String())
 	}
 	if name, kind := Workload(p); name != "" {
 		m.Workloads = []*flowpb.Workload{{Name: name, Kind: kind}}

@@ -3,6 +3,7 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
@@ -50,8 +51,12 @@ func expression(text string, c *converter) (predicate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read expression: %w", err)
 	}
+	message := c.Basic
+	if strings.Contains(text, "uuid") || strings.Contains(text, "extensions") {
+		message = c.Flow
+	}
 	return func(f *flow) bool {
-		out, _, err := program.Eval(map[string]any{flowVariable: c.Flow(f)})
+		out, _, err := program.Eval(map[string]any{flowVariable: message(f)})
 		if err != nil {
 			return false
 		}

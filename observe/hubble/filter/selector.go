@@ -32,12 +32,12 @@ const anySource = "any"
 
 // labels matches the ends that a selector selects.
 func labels(e end) func(string, *converter) (predicate, error) {
-	return func(s string, _ *converter) (predicate, error) {
+	return func(s string, c *converter) (predicate, error) {
 		selector, err := parseSelector(s)
 		if err != nil {
 			return nil, err
 		}
-		return func(f *flow) bool { return selects(selector, convert.Labels(e(f))) }, nil
+		return func(f *flow) bool { return selects(selector, c.Labels(e(f))) }, nil
 	}
 }
 

@@ -32,13 +32,18 @@ func (m Metric) Desc() *prometheus.Desc { return prometheus.NewDesc(m.Name, m.He
 // Value returns one value of a counter or gauge, with the values of its labels; one that cannot be is left out of the
 // scrape, which says so.
 func (m Metric) Value(v float64, labels ...string) prometheus.Metric {
+	return m.ValueOf(m.Desc(), v, labels...)
+}
+
+// ValueOf is Value for who has the metric's Desc, which takes longer to make than a value.
+func (m Metric) ValueOf(desc *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	kind := prometheus.GaugeValue
 	if m.Kind == Counter {
 		kind = prometheus.CounterValue
 	}
-	value, err := prometheus.NewConstMetric(m.Desc(), kind, v, labels...)
+	value, err := prometheus.NewConstMetric(desc, kind, v, labels...)
 	if err != nil {
-		return prometheus.NewInvalidMetric(m.Desc(), err)
+		return prometheus.NewInvalidMetric(desc, err)
 	}
 	return value
 }

@@ -55,6 +55,7 @@ type Pool struct {
 type Collector struct {
 	sources Sources
 	log     logrus.FieldLogger
+	descs   map[string]*prometheus.Desc // by name
 
 	mu     sync.Mutex
 	failed map[string]uint64 // by source
@@ -62,13 +63,17 @@ type Collector struct {
 
 // NewCollector returns the collector of the sources, for a registry.
 func NewCollector(s Sources, log logrus.FieldLogger) *Collector {
-	return &Collector{sources: s, log: log, failed: map[string]uint64{}}
+	c := &Collector{sources: s, log: log, descs: map[string]*prometheus.Desc{}, failed: map[string]uint64{}}
+	for _, m := range collected {
+		c.descs[m.Name] = m.Desc()
+	}
+	return c
 }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range collected {
-		out <- m.Desc()
+	for _, desc := range c.descs {
+		out <- desc
 	}
 }
 
@@ -114,7 +119,9 @@ type round struct {
 	out chan<- prometheus.Metric
 }
 
-func (r *round) give(m catalog.Metric, v float64, labels ...string) { r.out <- m.Value(v, labels...) }
+func (r *round) give(m catalog.Metric, v float64, labels ...string) {
+	r.out <- m.ValueOf(r.descs[m.Name], v, labels...)
+}
 
 func (r *round) counts() error {
 	if r.sources.Count != nil {
