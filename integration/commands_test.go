@@ -55,6 +55,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	all["hubble-filters"] = countFilters
 	all["dashboards"] = runDashboards
 	all["collector"] = getCollector
+	all["browser"] = runBrowser
 	adapted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		adapted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
@@ -110,6 +111,19 @@ func runFar(s *scene, ts *testscript.TestScript, args []string) error {
 
 func runHost(s *scene, ts *testscript.TestScript, args []string) error {
 	return inHost(s, ts, args...)
+}
+
+// browserTimeout bounds a script that drives a browser.
+const browserTimeout = 3 * time.Minute
+
+// runBrowser runs a script of ui/browser, which drives Chromium, in the host: browser SCRIPT [ARG...]
+func runBrowser(s *scene, ts *testscript.TestScript, args []string) error {
+	if len(args) == 0 {
+		ts.Fatalf("usage: browser SCRIPT [ARG...]")
+	}
+	script := filepath.Join(ts.Getenv("ROOT"), "ui", "browser", args[0])
+	limit := strconv.Itoa(int(browserTimeout.Seconds()))
+	return ts.Exec("timeout", append([]string{"-k", "1", limit}, s.host.Args(ts.MkAbs("."), append([]string{"node", script}, args[1:]...)...)...)...)
 }
 
 // waitUntil repeats a command until it succeeds, or fails after "!"; -match wants a pattern in its output as well, -for

@@ -45,6 +45,7 @@ var owners = []struct {
 	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/deps", "internal/gen"}},
 	{"github.com/fsnotify/fsnotify", []string{"internal/confdir"}},
 	{"github.com/prometheus/client_golang", []string{"observe/metrics", "cmd/sluiced", "internal/deps"}},
+	{"github.com/google/cel-go", []string{"observe/hubble/filter"}},
 	{"go.etcd.io/bbolt", []string{"store/bolt", "internal/deps"}},
 	{"go.etcd.io/etcd", []string{"store/etcd"}},
 }

@@ -13,20 +13,22 @@ const maxEnds = 512
 
 // filterAnswer is what a filter means to command lines.
 type filterAnswer struct {
-	Sluice string   `json:"sluice"`
-	Hubble string   `json:"hubble"`
-	Left   []string `json:"left,omitempty"` // words that no command line says
-	Keys   []string `json:"keys"`
+	Sluice  string   `json:"sluice"`
+	Hubble  string   `json:"hubble"`
+	Left    []string `json:"left,omitempty"` // words that no command line says
+	Keys    []string `json:"keys"`
+	Problem string   `json:"problem,omitempty"` // why the filter cannot be read; then there are no commands
 }
 
 // filter answers whether a filter can be read, and which commands show the same.
 func (s *Server) filter(w http.ResponseWriter, r *http.Request) {
+	a := filterAnswer{Keys: words.Keys()}
 	f, err := words.Parse(r.URL.Query().Get("q"))
 	if err != nil {
-		refuse(w, api.Errorf(api.CodeInvalid, "%v", err))
+		a.Problem = err.Error()
+		write(w, a)
 		return
 	}
-	a := filterAnswer{Keys: words.Keys()}
 	a.Sluice, a.Left = f.Command("sluice")
 	a.Hubble, _ = f.Command("hubble")
 	write(w, a)

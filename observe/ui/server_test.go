@@ -352,7 +352,7 @@ func TestQuestionsThatMakeNoSense(t *testing.T) {
 	p := servePage(t, nil)
 	for path, says := range map[string]string{
 		"/api/flows?q=verdict:x": "dropped, forwarded", "/api/flows?last=-1": "use a number", "/api/flows?last=5000": "up to 1000",
-		"/api/flows?since=yesterday": "how long ago", "/api/filter?q=port:x": "use a number",
+		"/api/flows?since=yesterday":                   "how long ago",
 		"/api/history?" + strings.Repeat("of=a&", 600): "at most",
 	} {
 		var refused api.Error
@@ -434,6 +434,7 @@ func TestStreamsAreBounded(t *testing.T) {
 }
 
 func TestSlowClientIsDropped(t *testing.T) {
+	t.Parallel()
 	server, err := New(Options{Flows: ring{observe.NewFlows(16)}, Inventory: &inventory{}, API: http.NotFoundHandler()})
 	if err != nil {
 		t.Fatal(err)
@@ -533,6 +534,11 @@ func TestFilterAnswersWithCommands(t *testing.T) {
 	p.get(t, "/api/filter?q=from:web+nginx", &a)
 	if a.Sluice != "sluice observe --follow --from-pod /web" || a.Hubble != "hubble observe --follow --from-pod /web" || len(a.Left) != 1 || len(a.Keys) < 20 {
 		t.Errorf("%+v", a)
+	}
+	var b filterAnswer
+	p.get(t, "/api/filter?q=port:x", &b)
+	if !strings.Contains(b.Problem, "use a number") || b.Sluice != "" || len(b.Keys) != len(a.Keys) {
+		t.Errorf("%+v", b)
 	}
 }
 

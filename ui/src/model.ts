@@ -147,6 +147,7 @@ export interface FilterAnswer {
   hubble: string;
   left?: string[];
   keys: string[];
+  problem?: string;
 }
 
 export interface History {

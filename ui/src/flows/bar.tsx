@@ -112,7 +112,7 @@ export function FlowBar() {
         <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
           Command
         </button>
-        {open && commands && (
+        {open && commands && !commands.problem && (
           <div class="menu-items wide">
             <Command text={commands.sluice} />
             <Command text={commands.hubble} />
