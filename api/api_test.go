@@ -108,8 +108,13 @@ func TestCompact(t *testing.T) {
 		}, "DROPPED not IP (egress of aa0123456789)"},
 		{"trace", func(e *Event) { e.Type, e.Verdict, e.Reason, e.Direction = EventTrace, VerdictForwarded, "", "" },
 			"FORWARDED web(172.30.0.2):40212 -> db(172.30.0.3):5432 tcp SYN 74 bytes (egress of web)"},
-		{"lost", func(e *Event) { e.Type, e.Lost = EventLost, &Lost{Where: LostSubscriber, Count: 9} },
-			"LOST 9 events (this reader was too slow)"},
+		{"lost", func(e *Event) {
+			e.Type, e.Lost, e.Endpoint = EventLost, &Lost{Where: LostSubscriber, Count: 9}, Party{}
+		}, "LOST 9 events (this reader was too slow)"},
+		{"lost by a container", func(e *Event) { e.Type, e.Lost = EventLost, &Lost{Where: LostKernel, Count: 9} },
+			"LOST 9 events (more at once than programs may report) of web"},
+		{"lost by the store", func(e *Event) { e.Type, e.Lost, e.Endpoint = EventLost, &Lost{Where: LostStore, Count: 9}, Party{} },
+			"LOST 9 events (they are not in the store)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := base

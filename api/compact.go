@@ -12,7 +12,11 @@ import (
 func (e Event) Compact() string {
 	words := []string{e.Time.Local().Format("Jan _2 15:04:05.000")}
 	if e.Type == EventLost {
-		return strings.Join(append(words, e.Lost.String()), " ")
+		words = append(words, e.Lost.String())
+		if name := e.Endpoint.Name(); name != "" {
+			words = append(words, "of "+name)
+		}
+		return strings.Join(words, " ")
 	}
 	words = append(words, strings.ToUpper(e.Verdict))
 	if e.Source.Addr.IsValid() || e.Destination.Addr.IsValid() {
@@ -39,8 +43,11 @@ func (l *Lost) String() string {
 		return "LOST events"
 	}
 	cause := "this reader was too slow"
-	if l.Where == LostKernel {
+	switch l.Where {
+	case LostKernel:
 		cause = "more at once than programs may report"
+	case LostStore:
+		cause = "they are not in the store"
 	}
 	return fmt.Sprintf("LOST %d events (%s)", l.Count, cause)
 }

@@ -100,7 +100,7 @@ type Lost struct {
 
 // EventFilter selects events. Values of one field are alternatives, fields add up. Without types it selects those of
 // its verdicts, and without these audits and drops, which name the policy that denied a packet as a denied verdict does.
-// Allowed verdicts and traces are reported only while somebody follows them.
+// Which verdicts and traces there are is a matter of the containers' level (sluice.observe).
 type EventFilter struct {
 	Types     []string `json:"types,omitempty"`
 	Verdicts  []string `json:"verdicts,omitempty"`

@@ -75,9 +75,10 @@ type Observer struct {
 	closed    chan struct{} // when Run ends
 	closeOnce sync.Once
 
-	making sync.Mutex // guards namer and batch
+	making sync.Mutex // guards namer, batch and fresh
 	namer  namer
 	batch  []*Flow
+	fresh  uint64 // records in batch
 
 	seen, lost, undecodable atomic.Uint64
 	subscribers             atomic.Int64
@@ -166,6 +167,8 @@ func (o *Observer) begin() {
 // publish gives the batch to the readers.
 func (o *Observer) publish() {
 	o.flows.Add(o.batch...)
+	o.seen.Add(o.fresh)
+	o.fresh = 0
 	clear(o.batch)
 	o.batch = o.batch[:0]
 	o.making.Unlock()
@@ -180,7 +183,7 @@ func (o *Observer) handle(record []byte) {
 		}
 		return
 	}
-	o.seen.Add(1)
+	o.fresh++
 	o.batch = o.namer.name(o.batch, &e)
 }
 

@@ -30,7 +30,7 @@ type hubbleConfig struct {
 
 func (c *hubbleConfig) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.socket, "hubble-socket", defaultHubbleSocket, "unix socket of Hubble's API; empty: none")
-	f.StringVar(&c.group, "socket-group", "", "group, by name or number, that may use Hubble's socket (default: root's)")
+	f.StringVar(&c.group, "socket-group", "", "group, by name or number, that may use the sockets of Hubble's API and of the page (default: root's)")
 	f.StringVar(&c.listen, "hubble-listen", "", "ADDRESS:PORT where Hubble's API is served with TLS, or on a loopback address with tokens; empty: only on the socket")
 	f.StringVar(&c.tls.Cert, "hubble-tls-cert", "", "certificate of Hubble's API (PEM); certificate, key and CA may be replaced while the daemon runs")
 	f.StringVar(&c.tls.Key, "hubble-tls-key", "", "its key (PEM)")

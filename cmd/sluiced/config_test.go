@@ -80,6 +80,7 @@ func TestUsage(t *testing.T) {
 		"flow interval":     {args: []string{"--flow-interval=10ms"}, want: "flow-interval"},
 		"relative path":     {args: []string{"--state-dir=here"}, want: "absolute"},
 		"relative policies": {args: []string{"--policy-dir=here"}, want: "absolute"},
+		"relative exports":  {args: []string{"--export-dir=here"}, want: `export-dir "here": use an absolute path`},
 		"long prefix":       {args: []string{"--link-prefix=muchtoolong"}, want: "link-prefix"},
 		"block":             {args: []string{"--address-blocks=10.0.0.0"}, want: "address-blocks"},
 		"ports":             {args: []string{"--masquerade-ports=9-1"}, want: "FIRST-LAST"},

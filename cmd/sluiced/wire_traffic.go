@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/datapath/maps"
 	"github.com/sluice-net/sluice/endpoint"
 	"github.com/sluice-net/sluice/observe"
 	"github.com/sluice-net/sluice/observe/traffic"
@@ -71,12 +72,18 @@ func (v trafficView) Connections(yield func(traffic.Connection) bool) error {
 			return err
 		}
 		c := traffic.Connection{Proto: f.Proto, Initiator: unmap(f.Initiator), Responder: unmap(f.Responder), Opened: f.State.Opened,
-			Open: !f.Expired() && flowState(f) != "closed", Sent: f.State.Sent, Received: f.State.Received}
+			Open: isOpen(f), Sent: f.State.Sent, Received: f.State.Received}
 		if !yield(c) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// isOpen reports whether a connection was begun and is not over. TCP that nobody answers was not.
+func isOpen(f maps.Flow) bool {
+	state := flowState(f)
+	return !f.Expired() && state != "closed" && state != "opening"
 }
 
 // Name implements traffic.Source.

@@ -22,7 +22,7 @@ type page struct {
 
 // wirePage opens the page's sockets.
 func (d *daemon) wirePage(context.Context) (err error) {
-	if d.page.socket, err = listen.Unix(filepath.Join(d.config.runDir, "ui.sock"), ""); err != nil {
+	if d.page.socket, err = listen.Unix(filepath.Join(d.config.runDir, "ui.sock"), d.config.hubble.group); err != nil {
 		return fmt.Errorf("open the page's socket: %w", err)
 	}
 	d.closing(closeListener(d.page.socket))

@@ -93,11 +93,16 @@ row "records lost, connections reset" "$(value lost "$after"), $resets"
 row "longest gap between two records" "$(value gap "$after")"
 row "packets passed from container to container" "$(sluice bpf metrics list | awk '$1 == "ingress" && $2 == "forwarded" {print $(NF-1)}')"
 row "packets dropped by policy" "$(sluice bpf metrics list | awk '/policy denied/ {n += $(NF-1)} END {print n + 0}')"
+note ""
+show sluice observe --namespace default --verdict DROPPED --last 3
 sluice status | sed -n '/^\(Daemon\|Endpoints\|Policies\|Ports\)/s/^/   /p'
 [ "$(value lost "$after")" = 0 ] && [ $resets = 0 ] || fail "the transfer was disturbed: $after"
 
 step "All of it stays up. Try:"
 cat <<END
+   bin/sluice ui                                       # the map of who talks to whom, in a browser
+   bin/sluice observe --last 20                        # flows, with names and rules; -f follows them
+   bin/sluice top                                      # rates of containers and services
    bin/sluice monitor                                  # what is dropped; and in another terminal:
    docker exec demo-web probe tcp -w 1s demo-db:80     # dropped
    bin/sluice endpoint label demo-web --add role=report --wait

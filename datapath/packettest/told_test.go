@@ -201,11 +201,11 @@ func TestPrivilegedLevels(t *testing.T) {
 			{"alice>,packet", "bob>,packet"}, {"bob<,packet", "alice<,packet"}}},
 	} {
 		both(t, func(t *testing.T, family int) {
+			k := newKernel(t)
+			a, b := k.load(alice, options{features: open, level: test.alice}), k.load(bob, options{features: open, level: test.bob})
+			r := k.reader()
+			there := between(alice, bob, family)
 			for _, proto := range protocols(family) {
-				k := newKernel(t)
-				a, b := k.load(alice, options{features: open, level: test.alice}), k.load(bob, options{features: open, level: test.bob})
-				r := k.reader()
-				there := between(alice, bob, family)
 				for i, want := range test.steps {
 					p, in := a.egress, there.transport(proto)
 					if i%2 == 1 {

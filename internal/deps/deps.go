@@ -8,7 +8,6 @@ import (
 	_ "github.com/cilium/cilium/api/v1/observer"
 	_ "github.com/cilium/cilium/api/v1/peer"
 	_ "github.com/cilium/cilium/api/v1/relay"
-	_ "github.com/packetcap/go-pcap/filter"
 	_ "github.com/prometheus/client_golang/prometheus"
 	_ "github.com/prometheus/client_golang/prometheus/promhttp"
 	_ "golang.org/x/net/bpf"

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -297,7 +298,8 @@ func (e *Exports) make(c Config, source string) (*export, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.open(e.Converter.NodeName(), e.Version)
+	node := strings.TrimPrefix(e.Converter.NodeName(), e.Converter.Cluster()+"/")
+	s, err := c.open(node, e.Version)
 	if err != nil {
 		return nil, err
 	}

@@ -131,7 +131,7 @@ func kindNames() []string {
 func code(f *observe.Flow) uint64 {
 	e := &f.Kernel
 	packed := uint64(e.Type) | uint64(e.Point)<<4 | uint64(e.Reason)<<8 | uint64(e.Proto)<<24 | uint64(e.Family)<<32 |
-		uint64(e.Side)<<36 | uint64(e.Reply&1)<<40
+		uint64(e.Side)<<36 | uint64(e.Reply&1)<<40 | uint64(e.Cause&abi.CauseNew)<<44
 	if r := f.Rule; r != nil {
 		packed |= 1 << 41
 		if r.Policy != "" {
@@ -196,7 +196,9 @@ func tcpFlag(f *observe.Flow) string {
 }
 
 // points are the subtypes of traces that the programs tell, as Hubble's numbers.
-var points = map[int32]string{0: "to-endpoint", 2: "to-host", 3: "to-stack", 10: "from-network", 11: "to-network"}
+var points = map[int32]string{
+	0: "to-endpoint", 2: "to-host", 3: "to-stack", 5: "from-endpoint", 7: "from-host", 8: "from-stack", 10: "from-network", 11: "to-network",
+}
 
 // flowType names the type of a flow, and of a trace the point.
 func flowType(m *flowpb.Flow) (kind, subtype string) {

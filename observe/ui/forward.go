@@ -8,12 +8,10 @@ import (
 
 // forwarded are the questions of the page that the API answers. None changes anything.
 var forwarded = map[string]string{
-	"GET /api/status":    "/v1/status",
-	"GET /api/policies":  "/v1/policies",
-	"GET /api/exposed":   "/v1/policy/exposed",
-	"GET /api/graph":     "/v1/policy/graph",
-	"POST /api/explain":  "/v1/policy/explain",
-	"GET /api/endpoints": "/v1/endpoints",
+	"GET /api/status":   "/v1/status",
+	"GET /api/policies": "/v1/policies",
+	"GET /api/exposed":  "/v1/policy/exposed",
+	"POST /api/explain": "/v1/policy/explain",
 }
 
 // posted are those that the API wants to be posted although the page gets them.

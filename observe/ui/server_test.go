@@ -434,6 +434,7 @@ func TestStreamsAreBounded(t *testing.T) {
 }
 
 func TestSlowClientIsDropped(t *testing.T) {
+	t.Parallel()
 	server, err := New(Options{Flows: ring{observe.NewFlows(16)}, Inventory: &inventory{}, API: http.NotFoundHandler()})
 	if err != nil {
 		t.Fatal(err)

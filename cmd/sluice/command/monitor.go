@@ -30,8 +30,9 @@ func (a *app) monitor() *cobra.Command {
 		Long: `Watch what happens to packets, until it is interrupted. Without --type and --verdict it shows
 drops with their reason and, where a policy did it, the rule, and what containers in audit mode were
 let through that enforcing would drop (AUDIT). "--type verdict" shows what policies decide, allowed
-connections too, and "--type trace" the packets that pass. Programs report these two only while
-somebody watches them. "--type learn" shows the connections of containers in learn mode.
+connections too, and "--type trace" connections as they are opened, go on and close; the level of a
+container (label sluice.observe) says how much of that there is. "--type learn" shows the connections
+of containers in learn mode.
 
 Values of one filter are alternatives; different filters must all fit. Endpoints, ports and
 addresses fit either end of a packet.

@@ -152,7 +152,10 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			each(t, func(t *testing.T, server *collector, config Config) {
-				config.Timeout = sink.Duration(500 * time.Millisecond)
+				config.Timeout = sink.Duration(20 * time.Second)
+				if c.next[0].hang {
+					config.Timeout = sink.Duration(time.Second)
+				}
 				s := newSink(t, config)
 				server.next = c.next
 				r := s.Send(t.Context(), sinktest.Records(4))

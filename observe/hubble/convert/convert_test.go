@@ -74,8 +74,8 @@ func TestFlow(t *testing.T) {
 			Labels: []string{"k8s:app=db", "k8s:io.kubernetes.pod.namespace=default"},
 		},
 		Type: flowpb.FlowType_L3_L4, NodeName: "host-a", NodeLabels: []string{"kubernetes.io/os=linux"}, DestinationNames: []string{"db.front"},
-		EventType: &flowpb.CiliumEventType{Type: 4, SubType: 0}, TrafficDirection: flowpb.TrafficDirection_EGRESS,
-		TraceObservationPoint: flowpb.TraceObservationPoint_TO_ENDPOINT, TraceReason: flowpb.TraceReason_NEW,
+		EventType: &flowpb.CiliumEventType{Type: 4, SubType: 5}, TrafficDirection: flowpb.TrafficDirection_EGRESS,
+		TraceObservationPoint: flowpb.TraceObservationPoint_FROM_ENDPOINT, TraceReason: flowpb.TraceReason_NEW,
 		IsReply: wrapperspb.Bool(false), Interface: &flowpb.NetworkInterface{Index: 11, Name: "slc11"}, Summary: "TCP Flags: SYN",
 	}
 	extension := got.GetExtensions()
@@ -125,7 +125,8 @@ func TestEventTypes(t *testing.T) {
 		reason  flowpb.DropReason
 		match   uint32
 	}{
-		{"to a container", opening(), flowpb.Verdict_FORWARDED, 4, 0, 0, 0},
+		{"the first to a container", opening(), flowpb.Verdict_FORWARDED, 4, 5, 0, 0},
+		{"a later one to a container", change(func(f *observe.Flow) { f.Kernel.Cause = abi.CauseTime }), flowpb.Verdict_FORWARDED, 4, 0, 0, 0},
 		{"to the host", change(to(host)), flowpb.Verdict_FORWARDED, 4, 2, 0, 0},
 		{"to the world", change(to(world)), flowpb.Verdict_FORWARDED, 4, 11, 0, 0},
 		{"to nobody knows whom", change(to(none)), flowpb.Verdict_FORWARDED, 4, 3, 0, 0},

@@ -17,11 +17,12 @@ const (
 
 // Subtypes of TypeTrace: where the packet was, or goes.
 const (
-	toEndpoint  = 0
-	toHost      = 2
-	toStack     = 3
-	fromNetwork = 10
-	toNetwork   = 11
+	toEndpoint   = 0
+	toHost       = 2
+	toStack      = 3
+	fromEndpoint = 5
+	fromNetwork  = 10
+	toNetwork    = 11
 )
 
 // How a policy matched, as Hubble numbers it (Flow.policy_match_type).
@@ -66,7 +67,7 @@ func EventType(f *observe.Flow) (kind, sub int32) {
 }
 
 // traceSubtype says where the packet goes: the programs tell of it when they are done with it. Packets of an uplink are
-// on their way in.
+// on their way in, and whether the first one to another container arrives is for that one's programs to say.
 func traceSubtype(f *observe.Flow) int32 {
 	switch f.Kernel.Point {
 	case abi.PointIngress:
@@ -75,6 +76,8 @@ func traceSubtype(f *observe.Flow) int32 {
 		return fromNetwork
 	}
 	switch to := f.Destination; {
+	case to.IsContainer() && f.Kernel.Cause&abi.CauseNew != 0:
+		return fromEndpoint
 	case to.IsContainer():
 		return toEndpoint
 	case to.IsHost():

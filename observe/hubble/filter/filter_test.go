@@ -125,6 +125,8 @@ var matchCases = []struct {
 	{"pod of the default namespace", one(&flowpb.FlowFilter{SourcePod: []string{"d"}}), nil, "back ping published"},
 	{"pod of any namespace", one(&flowpb.FlowFilter{DestinationPod: []string{"/shop-web"}}), nil, "back verdict published"},
 	{"namespace", one(&flowpb.FlowFilter{DestinationPod: []string{"default/"}}), nil, "out"},
+	{"pod of a whole name", one(&flowpb.FlowFilter{SourcePod: []string{"db$"}}), nil, "back ping published"},
+	{"pod of the beginning of a name, taken whole", one(&flowpb.FlowFilter{SourcePod: []string{"d$", "/shop-$"}}), nil, ""},
 	{"pod of another", one(&flowpb.FlowFilter{SourcePod: []string{"shop-web-1"}}), nil, ""},
 	{"service", one(&flowpb.FlowFilter{DestinationService: []string{"shop/we"}}), nil, "published"},
 	{"service that answers", one(&flowpb.FlowFilter{SourceService: []string{"/"}}), nil, ""},

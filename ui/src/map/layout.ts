@@ -31,7 +31,7 @@ export interface Layout {
 export const card = { width: 204, head: 48, row: 24, rows: 5, ports: 28, pad: 8 };
 const title = 38; // above the cards of a project
 const margin = 20; // within a project
-const label = { width: 92, height: 20 };
+const label = { width: 144, height: 20 };
 // Lines through a gate have their label between two of its points: it needs no room of its own.
 const bare = { width: 28, height: 0 };
 

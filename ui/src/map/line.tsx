@@ -72,7 +72,7 @@ export function Label({ link, route, dimmed }: { link: Link; route: Route; dimme
   const red = link.state === "dropped" || link.state === "both";
   const lines = red ? [reason(link), ports(link)].filter(Boolean) : [caption(link)];
   const longest = Math.max(...lines.map((l) => Math.min(l.length, room)));
-  const [w, h] = [longest * 6 + 14, lines.length * 14 + 5];
+  const [w, h] = [longest * (red ? 6.8 : 6.1) + 14, lines.length * 14 + 5];
   return (
     <g class={`label ${link.state}${dimmed ? " dimmed" : ""}`} transform={`translate(${route.label.x} ${route.label.y})`}>
       <rect x={-w / 2} y={-h / 2} width={w} height={h} rx={7} />
