@@ -41,12 +41,12 @@ var owners = []struct {
 	library string
 	folders []string
 }{
-	{"github.com/cilium/ebpf", []string{"datapath", "observe", "guard", "bpf", "bench", "internal/deps", "internal/gen"}},
-	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/deps", "internal/gen"}},
+	{"github.com/cilium/ebpf", []string{"datapath", "observe", "guard", "bpf", "bench", "internal/gen"}},
+	{"github.com/vishvananda/netlink", []string{"datapath/link", "cluster", "internal/netns", "bench", "internal/gen"}},
 	{"github.com/fsnotify/fsnotify", []string{"internal/confdir"}},
-	{"github.com/prometheus/client_golang", []string{"observe/metrics", "cmd/sluiced", "internal/deps"}},
+	{"github.com/prometheus/client_golang", []string{"observe/metrics", "cmd/sluiced"}},
 	{"github.com/google/cel-go", []string{"observe/hubble/filter"}},
-	{"go.etcd.io/bbolt", []string{"store/bolt", "internal/deps"}},
+	{"go.etcd.io/bbolt", []string{"store/bolt"}},
 	{"go.etcd.io/etcd", []string{"store/etcd"}},
 }
 
