@@ -18,41 +18,21 @@ import (
 	"github.com/sluice-net/sluice/internal/testutil"
 )
 
-// packet is a frame of a test.
-func packet(src, dst string, protocol layers.IPProtocol, l ...gopacket.SerializableLayer) []byte {
-	s, d := netip.MustParseAddr(src), netip.MustParseAddr(dst)
-	eth := &layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
-	var ip gopacket.SerializableLayer = &layers.IPv4{Version: 4, IHL: 5, TTL: 64, Protocol: protocol, SrcIP: s.AsSlice(), DstIP: d.AsSlice()}
-	if s.Is6() {
-		eth.EthernetType = layers.EthernetTypeIPv6
-		ip = &layers.IPv6{Version: 6, NextHeader: protocol, SrcIP: s.AsSlice(), DstIP: d.AsSlice()}
-	}
-	return serialize(append([]gopacket.SerializableLayer{eth, ip}, l...)...)
-}
-
-func serialize(l ...gopacket.SerializableLayer) []byte {
-	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, l...); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
 var mac = []byte{2, 0, 0, 0, 0, 1}
 
 // frames are one of every kind: TCP there and back, UDP, ICMP over both families, ARP, a fragment, IPv6 with a header between.
 var frames = map[string][]byte{
-	"t4":  packet("10.0.0.1", "10.0.1.2", 6, &layers.TCP{SrcPort: 4000, DstPort: 80, SYN: true}),
-	"t4r": packet("10.0.1.2", "10.0.0.1", 6, &layers.TCP{SrcPort: 80, DstPort: 4000, ACK: true}, gopacket.Payload(make([]byte, 100))),
-	"u4":  packet("10.0.0.1", "10.0.1.2", 17, &layers.UDP{SrcPort: 4000, DstPort: 53}),
-	"t6":  packet("fd00::1", "fd00::2", 6, &layers.TCP{SrcPort: 4000, DstPort: 80, SYN: true}),
-	"u6":  packet("fd00::1", "2001:db8::2", 17, &layers.UDP{SrcPort: 53, DstPort: 4000}),
-	"i4":  packet("10.0.0.1", "10.0.1.2", 1, &layers.ICMPv4{}),
-	"i6":  packet("fd00::1", "fd00::2", 58, &layers.ICMPv6{}),
-	"arp": serialize(&layers.Ethernet{SrcMAC: mac, DstMAC: []byte{255, 255, 255, 255, 255, 255}, EthernetType: layers.EthernetTypeARP},
+	"t4":  testutil.Packet("10.0.0.1", "10.0.1.2", 6, &layers.TCP{SrcPort: 4000, DstPort: 80, SYN: true}),
+	"t4r": testutil.Packet("10.0.1.2", "10.0.0.1", 6, &layers.TCP{SrcPort: 80, DstPort: 4000, ACK: true}, gopacket.Payload(make([]byte, 100))),
+	"u4":  testutil.Packet("10.0.0.1", "10.0.1.2", 17, &layers.UDP{SrcPort: 4000, DstPort: 53}),
+	"t6":  testutil.Packet("fd00::1", "fd00::2", 6, &layers.TCP{SrcPort: 4000, DstPort: 80, SYN: true}),
+	"u6":  testutil.Packet("fd00::1", "2001:db8::2", 17, &layers.UDP{SrcPort: 53, DstPort: 4000}),
+	"i4":  testutil.Packet("10.0.0.1", "10.0.1.2", 1, &layers.ICMPv4{}),
+	"i6":  testutil.Packet("fd00::1", "fd00::2", 58, &layers.ICMPv6{}),
+	"arp": testutil.Frame(&layers.Ethernet{SrcMAC: mac, DstMAC: []byte{255, 255, 255, 255, 255, 255}, EthernetType: layers.EthernetTypeARP},
 		&layers.ARP{AddrType: 1, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1, SourceHwAddress: mac,
 			SourceProtAddress: []byte{10, 0, 0, 1}, DstHwAddress: make([]byte, 6), DstProtAddress: []byte{10, 0, 1, 2}}),
-	"f4": serialize(&layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4},
+	"f4": testutil.Frame(&layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4},
 		&layers.IPv4{Version: 4, IHL: 5, Protocol: 17, FragOffset: 100, SrcIP: []byte{10, 0, 0, 1}, DstIP: []byte{10, 0, 1, 2}},
 		gopacket.Payload{0, 53, 0, 53, 0, 0, 0, 0}),
 }
@@ -223,7 +203,7 @@ func TestParseRefuses(t *testing.T) {
 
 // IPv6's extension headers are gone through.
 func TestExtensionHeaders(t *testing.T) {
-	f := packet("fd00::1", "fd00::2", 0)[:14+40]
+	f := testutil.Packet("fd00::1", "fd00::2", 0)[:14+40]
 	hop := []byte{44, 0, 1, 4, 0, 0, 0, 0}
 	first := slices.Concat(f, hop, []byte{17, 0, 0, 1, 0, 0, 0, 9}, []byte{0, 53, 0, 54, 0, 8, 0, 0})
 	later := slices.Concat(f, hop, []byte{17, 0, 0, 8, 0, 0, 0, 9}, []byte{0, 53, 0, 54, 0, 8, 0, 0})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/sluice-net/sluice/api"
+	"github.com/sluice-net/sluice/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
@@ -23,28 +23,8 @@ func TestMain(m *testing.M) {
 
 var when = time.Date(2026, 1, 2, 15, 4, 5, 123456789, time.UTC)
 
-// packet is an Ethernet frame.
-func packet(src, dst string, protocol layers.IPProtocol, l ...gopacket.SerializableLayer) []byte {
-	s, d := netip.MustParseAddr(src), netip.MustParseAddr(dst)
-	eth := &layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
-	var ip gopacket.SerializableLayer = &layers.IPv4{Version: 4, IHL: 5, TTL: 64, Protocol: protocol, SrcIP: s.AsSlice(), DstIP: d.AsSlice()}
-	if s.Is6() {
-		eth.EthernetType = layers.EthernetTypeIPv6
-		ip = &layers.IPv6{Version: 6, NextHeader: protocol, SrcIP: s.AsSlice(), DstIP: d.AsSlice()}
-	}
-	return serialize(append([]gopacket.SerializableLayer{eth, ip}, l...)...)
-}
-
-func serialize(l ...gopacket.SerializableLayer) []byte {
-	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true}, l...); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
 func syn() []byte {
-	return packet("172.30.0.2", "172.30.0.3", 6, &layers.TCP{SrcPort: 4000, DstPort: 80, Seq: 7, SYN: true, Window: 64240})
+	return testutil.Packet("172.30.0.2", "172.30.0.3", 6, &layers.TCP{SrcPort: 4000, DstPort: 80, Seq: 7, SYN: true, Window: 64240})
 }
 
 func dropped(container, point string, frame []byte) api.Captured {
@@ -145,7 +125,7 @@ func TestFullDisk(t *testing.T) {
 
 func TestLine(t *testing.T) {
 	arp := func(op uint16) []byte {
-		return serialize(&layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{255, 255, 255, 255, 255, 255}, EthernetType: layers.EthernetTypeARP},
+		return testutil.Frame(&layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{255, 255, 255, 255, 255, 255}, EthernetType: layers.EthernetTypeARP},
 			&layers.ARP{AddrType: 1, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: op, SourceHwAddress: []byte{2, 0, 0, 0, 0, 1},
 				SourceProtAddress: []byte{10, 0, 0, 1}, DstHwAddress: make([]byte, 6), DstProtAddress: []byte{10, 0, 1, 2}})
 	}
@@ -155,13 +135,13 @@ func TestLine(t *testing.T) {
 		want  string
 	}{
 		{syn(), "172.30.0.2:4000 > 172.30.0.3:80 TCP [S] seq 7 win 64240 payload 0"},
-		{packet("fd00::1", "fd00::2", 6, &layers.TCP{SrcPort: 80, DstPort: 4000, ACK: true, PSH: true, Ack: 8, Window: 1}, gopacket.Payload("hello, world")),
+		{testutil.Packet("fd00::1", "fd00::2", 6, &layers.TCP{SrcPort: 80, DstPort: 4000, ACK: true, PSH: true, Ack: 8, Window: 1}, gopacket.Payload("hello, world")),
 			"[fd00::1]:80 > [fd00::2]:4000 TCP [P.] seq 0 ack 8 win 1 payload 12"},
-		{packet("fd00::1", "fd00::2", 17, &layers.UDP{SrcPort: 4000, DstPort: 53}, dns), `[fd00::1]:4000 > [fd00::2]:53 UDP DNS AAAA "a\x1b.org"`},
-		{packet("172.30.0.2", "172.30.0.3", 17, &layers.UDP{SrcPort: 4000, DstPort: 9}, gopacket.Payload("0123456789")), "172.30.0.2:4000 > 172.30.0.3:9 UDP"},
-		{packet("172.30.0.2", "172.30.0.3", 1, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)}), "172.30.0.2 > 172.30.0.3 ICMP EchoRequest"},
-		{packet("fd00::1", "fd00::2", 58, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(128, 0)}), "fd00::1 > fd00::2 ICMPv6 EchoRequest"},
-		{packet("172.30.0.2", "172.30.0.3", 47), "172.30.0.2 > 172.30.0.3 GRE"},
+		{testutil.Packet("fd00::1", "fd00::2", 17, &layers.UDP{SrcPort: 4000, DstPort: 53}, dns), `[fd00::1]:4000 > [fd00::2]:53 UDP DNS AAAA "a\x1b.org"`},
+		{testutil.Packet("172.30.0.2", "172.30.0.3", 17, &layers.UDP{SrcPort: 4000, DstPort: 9}, gopacket.Payload("0123456789")), "172.30.0.2:4000 > 172.30.0.3:9 UDP"},
+		{testutil.Packet("172.30.0.2", "172.30.0.3", 1, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)}), "172.30.0.2 > 172.30.0.3 ICMP EchoRequest"},
+		{testutil.Packet("fd00::1", "fd00::2", 58, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(128, 0)}), "fd00::1 > fd00::2 ICMPv6 EchoRequest"},
+		{testutil.Packet("172.30.0.2", "172.30.0.3", 47), "172.30.0.2 > 172.30.0.3 GRE"},
 		{arp(1), "ARP who has 10.0.1.2, tell 10.0.0.1"},
 		{arp(2), "ARP 10.0.0.1 is at 02:00:00:00:00:01"},
 		{[]byte{1, 2, 3}, "? > ? cut off"},
@@ -183,7 +163,7 @@ func TestLine(t *testing.T) {
 // FuzzLine describes whatever a container sends.
 func FuzzLine(f *testing.F) {
 	f.Add(syn())
-	f.Add(packet("fd00::1", "fd00::2", 17, &layers.UDP{SrcPort: 4000, DstPort: 53}, gopacket.Payload("x")))
+	f.Add(testutil.Packet("fd00::1", "fd00::2", 17, &layers.UDP{SrcPort: 4000, DstPort: 53}, gopacket.Payload("x")))
 	f.Fuzz(func(_ *testing.T, frame []byte) {
 		Line(api.Captured{Time: when, Verdict: api.VerdictForwarded, Frame: frame})
 	})

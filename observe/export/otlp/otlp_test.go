@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/sluice-net/sluice/internal/testutil"
 	"github.com/sluice-net/sluice/observe/export/sink"
 	"github.com/sluice-net/sluice/observe/export/sinktest"
 )
@@ -99,7 +100,7 @@ func TestSendOneKind(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	authority, other := sinktest.NewAuthority(t), sinktest.NewAuthority(t)
+	authority, other := testutil.NewAuthority(t), testutil.NewAuthority(t)
 	cert, key := authority.Issue("client")
 	for name, p := range protocols {
 		for _, c := range []struct {

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluice-net/sluice/internal/testutil"
 	"github.com/sluice-net/sluice/observe/export/sink"
 	"github.com/sluice-net/sluice/observe/export/sinktest"
 )
@@ -78,7 +79,7 @@ func TestUnitsInYAML(t *testing.T) {
 
 // TestTLSFiles: a renewed certificate is taken for the next connection.
 func TestTLSFiles(t *testing.T) {
-	a := sinktest.NewAuthority(t)
+	a := testutil.NewAuthority(t)
 	cert, key := a.Issue("client")
 	settings := &sink.TLS{CA: a.CA, Cert: cert, Key: key}
 	if err := settings.Check(); err != nil {

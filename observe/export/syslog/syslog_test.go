@@ -16,6 +16,7 @@ import (
 
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 
+	"github.com/sluice-net/sluice/internal/testutil"
 	"github.com/sluice-net/sluice/observe/export/sink"
 	"github.com/sluice-net/sluice/observe/export/sinktest"
 )
@@ -129,7 +130,7 @@ func newSink(t *testing.T, c Config) *Sink {
 }
 
 func TestSend(t *testing.T) {
-	authority := sinktest.NewAuthority(t)
+	authority := testutil.NewAuthority(t)
 	secure := func(mutual bool) net.Listener {
 		return tls.NewListener(listen(t, "tcp", "127.0.0.1:0"), authority.Server("127.0.0.1", mutual))
 	}
@@ -302,7 +303,7 @@ func TestSlowReceiver(t *testing.T) {
 }
 
 func TestNoReceiver(t *testing.T) {
-	authority := sinktest.NewAuthority(t)
+	authority := testutil.NewAuthority(t)
 	secure := stream(t, tls.NewListener(listen(t, "tcp", "127.0.0.1:0"), authority.Server("127.0.0.1", true)), counted)
 	free := listen(t, "tcp", "127.0.0.1:0")
 	_ = free.Close()
