@@ -32,7 +32,7 @@ func pinned(t testing.TB) (dir string, maps map[string]*ebpf.Map) {
 	})
 	maps = map[string]*ebpf.Map{}
 	for _, spec := range []*ebpf.MapSpec{
-		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 4 << 20},
+		{Name: "events", Type: ebpf.RingBuf, MaxEntries: 2 << 20},
 		{Name: "event_budget", Type: ebpf.Array, KeySize: 4, ValueSize: uint32(budgetSize), MaxEntries: 100 * abi.EventsClasses,
 			Flags: unix.BPF_F_MMAPABLE},
 		{Name: "event_limits", Type: ebpf.Array, KeySize: 4, ValueSize: 16, MaxEntries: abi.EventsClasses},

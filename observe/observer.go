@@ -19,7 +19,7 @@ import (
 const lossPeriod = time.Second
 
 // DefaultMemory is how much memory the ring of flows takes, bytes.
-const DefaultMemory = 8 << 20
+const DefaultMemory = 4 << 20
 
 // Ring is the buffer that the programs write (implemented by Kernel).
 type Ring interface {

@@ -24,7 +24,7 @@ type observeConfig struct {
 func (c *observeConfig) flags(f *pflag.FlagSet) {
 	c.memory, c.storeSize = observe.DefaultMemory, 256<<20
 	f.StringVar(&c.level, "observe", "flows", "what is told of packets of containers of which neither label nor network option sluice.observe says it: none, drops, flows or packets")
-	f.Var(&c.memory, "flow-memory", fmt.Sprintf("memory for the newest flows; 8MiB hold %d", observe.FlowsIn(8<<20)))
+	f.Var(&c.memory, "flow-memory", fmt.Sprintf("memory for the newest flows; 4MiB hold %d", observe.FlowsIn(4<<20)))
 	f.StringVar(&c.store, "flow-store", "", "directory where flows are kept over restarts, for example /var/lib/sluice/flows; empty: nowhere")
 	f.DurationVar(&c.retention, "flow-retention", 24*time.Hour, "how long flows are kept in flow-store")
 	f.Var(&c.storeSize, "flow-store-size", "how much of its disk flow-store takes; the oldest flows go first")
