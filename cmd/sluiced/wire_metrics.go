@@ -92,6 +92,7 @@ func (d *daemon) meter() {
 		Generations: func() (newest, applied uint64) { return d.manager.Generation(), d.manager.AppliedGeneration() },
 		Files:       d.manager.PolicyFiles, Endpoints: endpointsView{d.manager, d.kernel, d.loader}.Endpoints,
 		Packets: view.Metrics, Tables: d.metered.tables, Events: d.observer.Counts, Pools: d.pools, Exports: d.exports.List,
+		ExportChanges: d.exportChanges, FlowStore: d.flowStore,
 		Flows: func() (oldest, next uint64, capacity int) {
 			oldest, next = d.observer.Flows().Bounds()
 			return oldest, next, d.observer.Flows().Size()
@@ -175,4 +176,19 @@ func (d *daemon) pools(ctx context.Context) ([]own.Pool, error) {
 		all = append(all, own.Pool{Network: names[u.Subnet], Subnet: u.Subnet, Used: u.Used, Capacity: u.Capacity})
 	}
 	return all, nil
+}
+
+// exportChanges implements own.Sources.
+func (d *daemon) exportChanges() own.ExportChanges {
+	s := d.exports.Stats()
+	return own.ExportChanges{Added: s.Added, Updated: s.Updated, Removed: s.Removed, Hash: s.Hash, Applied: s.Applied}
+}
+
+// flowStore implements own.Sources.
+func (d *daemon) flowStore() (own.FlowStore, bool) {
+	if d.flows == nil {
+		return own.FlowStore{}, false
+	}
+	c := d.flows.Counts()
+	return own.FlowStore{Bytes: float64(c.Bytes), Flows: float64(c.Flows), Written: c.Written, Lost: c.Lost, Damaged: c.Damaged}, true
 }

@@ -37,6 +37,10 @@ type Sources struct {
 	Flows func() (oldest, next uint64, capacity int)
 	// Exports returns where flows are sent.
 	Exports func() []api.Export
+	// ExportChanges returns what became of the settings of exports.
+	ExportChanges func() ExportChanges
+	// FlowStore returns what the store of flows has; ok is false if there is none.
+	FlowStore func() (s FlowStore, ok bool)
 	// Pools returns how full the address pools are.
 	Pools func(context.Context) ([]Pool, error)
 	// Store returns the size of the store, bytes.
@@ -49,6 +53,19 @@ type Pool struct {
 	Subnet   netip.Prefix
 	Used     int
 	Capacity float64
+}
+
+// ExportChanges are how often exports were added, updated and removed since the daemon runs, and the settings in force.
+type ExportChanges struct {
+	Added, Updated, Removed uint64
+	Hash                    uint64 // 0: there are none
+	Applied                 time.Time
+}
+
+// FlowStore is what the store of flows has, and what went wrong with it since the daemon runs.
+type FlowStore struct {
+	Bytes, Flows           float64
+	Written, Lost, Damaged uint64
 }
 
 // Collector reads the sources when somebody scrapes.
@@ -296,7 +313,38 @@ func (r *round) events() error {
 			r.export(e)
 		}
 	}
+	r.exportChanges()
+	if r.sources.FlowStore != nil {
+		if s, ok := r.sources.FlowStore(); ok {
+			r.flowStore(s)
+		}
+	}
 	return nil
+}
+
+func (r *round) flowStore(s FlowStore) {
+	r.give(flowStoreBytes, s.Bytes)
+	r.give(flowStoreFlows, s.Flows)
+	r.give(flowStoreWritten, float64(s.Written))
+	r.give(flowStoreLost, float64(s.Lost))
+	r.give(flowStoreDamaged, float64(s.Damaged))
+}
+
+// exportChanges gives what Hubble tells of its exporters.
+func (r *round) exportChanges() {
+	if r.sources.ExportChanges == nil {
+		return
+	}
+	c := r.sources.ExportChanges()
+	for operation, n := range map[string]uint64{"add": c.Added, "update": c.Updated, "remove": c.Removed} {
+		r.give(exporterChanges, float64(n), operation)
+	}
+	r.give(exporterHash, float64(c.Hash))
+	applied := 0.0
+	if !c.Applied.IsZero() {
+		applied = float64(c.Applied.Unix())
+	}
+	r.give(exporterApplied, applied)
 }
 
 func (r *round) export(e api.Export) {
@@ -308,6 +356,7 @@ func (r *round) export(e api.Export) {
 		up = 0
 	}
 	r.give(exportUp, up, e.Name, e.Type)
+	r.give(exporterUp, up, e.Name)
 	r.give(exportWaiting, float64(e.Waiting), e.Name, e.Type)
 }
 

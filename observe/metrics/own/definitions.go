@@ -74,6 +74,23 @@ var (
 	exportWaiting = catalog.Metric{Name: "sluice_export_waiting_flows", Kind: catalog.Gauge, Labels: []string{"export", "type"},
 		Help: "Flows in memory that an export has still to send"}
 
+	exporterUp = catalog.Metric{Name: "hubble_dynamic_exporter_up", Kind: catalog.Gauge, Labels: []string{"name"},
+		Help: "The same as sluice_export_up"}
+	exporterChanges = catalog.Metric{Name: "hubble_dynamic_exporter_reconfigurations_total", Kind: catalog.Counter, Labels: []string{"op"},
+		Help: "Exports that were added, updated and removed"}
+	exporterHash = catalog.Metric{Name: "hubble_dynamic_exporter_config_hash", Kind: catalog.Gauge,
+		Help: "Hash of the settings of all exports; 0: there are none"}
+	exporterApplied = catalog.Metric{Name: "hubble_dynamic_exporter_config_last_applied", Kind: catalog.Gauge,
+		Help: "When settings of exports were last put in force, seconds since 1970; 0: never"}
+
+	flowStoreBytes   = catalog.Metric{Name: "sluice_flow_store_bytes", Kind: catalog.Gauge, Help: "Size of the files of flows (--flow-store)"}
+	flowStoreFlows   = catalog.Metric{Name: "sluice_flow_store_flows", Kind: catalog.Gauge, Help: "Flows in the files of flows"}
+	flowStoreWritten = catalog.Metric{Name: "sluice_flow_store_written_total", Kind: catalog.Counter, Help: "Flows that were written to the files of flows"}
+	flowStoreLost    = catalog.Metric{Name: "sluice_flow_store_lost_total", Kind: catalog.Counter,
+		Help: "Flows that were not written to the files of flows, for the disk was too slow or full"}
+	flowStoreDamaged = catalog.Metric{Name: "sluice_flow_store_damaged_blocks_total", Kind: catalog.Counter,
+		Help: "Blocks of flows that could not be read"}
+
 	addressesUsed = catalog.Metric{Name: "sluice_addresses_used", Kind: catalog.Gauge, Labels: []string{"network", "subnet"},
 		Help: "Addresses of a subnet (of its range, if it has one) that are given away, the gateway's included"}
 	addressesCapacity = catalog.Metric{Name: "sluice_addresses_capacity", Kind: catalog.Gauge, Labels: []string{"network", "subnet"},
@@ -113,5 +130,6 @@ var collected = []catalog.Metric{
 	buildInfo, endpoints, endpointLimit, networks, policies, policyFiles, identities, ports, generation, applied,
 	forwardedPackets, forwardedBytes, droppedPackets, droppedBytes, containerPackets, containerBytes, containerRevision,
 	containerInstructions, containerPolicy, mapEntries, mapCapacity, programs, eventsSeen, eventsLost, eventsUndecodable, flowsSeen,
-	flowsHeld, flowsCapacity, exportFlows, exportUp, exportWaiting, addressesUsed, addressesCapacity, storeBytes, failures,
+	flowsHeld, flowsCapacity, exportFlows, exportUp, exportWaiting, exporterUp, exporterChanges, exporterHash, exporterApplied,
+	flowStoreBytes, flowStoreFlows, flowStoreWritten, flowStoreLost, flowStoreDamaged, addressesUsed, addressesCapacity, storeBytes, failures,
 }

@@ -53,6 +53,12 @@ func full() Sources {
 		Exports: func() []api.Export {
 			return []api.Export{{Name: "siem", Type: "syslog", State: api.ExportDown, Exported: 4, Failed: 3, Lost: 2, Waiting: 1}}
 		},
+		ExportChanges: func() ExportChanges {
+			return ExportChanges{Added: 3, Updated: 2, Removed: 1, Hash: 77, Applied: time.Unix(1_900_000_000, 0)}
+		},
+		FlowStore: func() (FlowStore, bool) {
+			return FlowStore{Bytes: 4096, Flows: 100, Written: 120, Lost: 5, Damaged: 1}, true
+		},
 		Pools: func(context.Context) ([]Pool, error) {
 			return []Pool{{Network: "front", Subnet: netip.MustParsePrefix("10.0.0.0/24"), Used: 4, Capacity: 254}}, nil
 		},
@@ -133,6 +139,12 @@ func TestCollector(t *testing.T) {
 		"sluice_export_flows_total{export=siem,outcome=lost,type=syslog}":                              2,
 		"sluice_export_up{export=siem,type=syslog}":                                                    0,
 		"sluice_export_waiting_flows{export=siem,type=syslog}":                                         1,
+		"hubble_dynamic_exporter_up{name=siem}":                                                        0,
+		"hubble_dynamic_exporter_reconfigurations_total{op=update}":                                    2,
+		"hubble_dynamic_exporter_config_hash{}":                                                        77,
+		"hubble_dynamic_exporter_config_last_applied{}":                                                1_900_000_000,
+		"sluice_flow_store_bytes{}":                                                                    4096,
+		"sluice_flow_store_lost_total{}":                                                               5,
 		"sluice_addresses_used{network=front,subnet=10.0.0.0/24}":                                      4,
 		"sluice_addresses_capacity{network=front,subnet=10.0.0.0/24}":                                  254,
 		"sluice_store_bytes{}":                                                                         32768,
