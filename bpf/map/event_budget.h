@@ -5,7 +5,7 @@
 
 /* Key: (slot + 1) * EVENTS_CLASSES + enum event_class; the first EVENTS_CLASSES are for what is of no container. Value: what
  * was written and lost of these events, so that no container's flood costs another one's events.
- * Writer: every program that writes events, on all processors. Reader: the same, observe and datapath/maps. */
+ * Writer: every program that writes events, on all processors. Reader: the same, and observe. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, (SLOTS_MAX + 1) * EVENTS_CLASSES);

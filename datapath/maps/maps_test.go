@@ -281,26 +281,3 @@ func TestPrivilegedSlots(t *testing.T) {
 		t.Error("a slot beyond the map has counters")
 	}
 }
-
-func TestPrivilegedEventBudget(t *testing.T) {
-	m := newMap(t, "event_budget")
-	container, none := abi.EventBudget{Written: 3, Lost: 5}, abi.EventBudget{Written: 1}
-	for key, value := range map[uint32]abi.EventBudget{8*abi.EventsClasses + abi.EventsFlows: container, abi.EventsDenials: none} {
-		if err := m.Put(key, &value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e := NewEventBudget(m)
-	if got, err := e.Of(7, abi.EventsFlows); err != nil || got != container {
-		t.Errorf("slot 7: %+v, %v", got, err)
-	}
-	if got, err := e.OfNone(abi.EventsDenials); err != nil || got != none {
-		t.Errorf("no slot: %+v, %v", got, err)
-	}
-	if got, err := e.Of(7, abi.EventsLearn); err != nil || got != (abi.EventBudget{}) {
-		t.Errorf("another class: %+v, %v", got, err)
-	}
-	if _, err := e.Of(m.MaxEntries(), 0); err == nil {
-		t.Error("a slot beyond the map has a budget")
-	}
-}
