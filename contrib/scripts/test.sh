@@ -34,7 +34,7 @@ need_kernel() { command -v qemu-system-x86_64 >/dev/null || echo "no qemu-system
 run_unit() { go test -race -timeout 10m -skip "$privileged" ./... && { [ -n "${NOUI:-}" ] || (cd ui && npm --silent test); }; }
 run_packet() { go test -count=1 -timeout 5m -run "$privileged" $(packet_packages); }
 run_netns() { go test -count=1 -timeout 5m -run "$privileged" $(netns_packages); }
-run_docker() { make -s probe && go test -count=1 -timeout 25m -parallel "${SLUICE_TEST_PARALLEL:-4}" -run "$privileged" ./integration/...; }
+run_docker() { make -s probe && go run ./integration/cmd/clients && go test -count=1 -timeout 40m -parallel "${SLUICE_TEST_PARALLEL:-4}" -run "$privileged" ./integration/...; }
 run_kernel() { integration/kernel/test.sh; }
 
 declare -A result seconds

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +24,9 @@ var hubbleClients = map[string]struct{ module, source, flags string }{
 	"hubble-old":   {"v1.19", "github.com/cilium/cilium/hubble", "-X github.com/cilium/cilium/hubble/pkg.Version=v1.19.4"},
 	"hubble-relay": {"v1.20", "github.com/cilium/cilium/hubble-relay", ""},
 }
+
+// HubbleClients returns the names that HubbleClient knows.
+func HubbleClients() []string { return slices.Sorted(maps.Keys(hubbleClients)) }
 
 // building lets one build run at a time: they use much memory.
 var building sync.Mutex
