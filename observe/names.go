@@ -42,9 +42,8 @@ const chunk = 64
 
 // namer makes flows of records. It is not safe for concurrent use.
 type namer struct {
-	names   Names
-	domains *Domains
-	spare   []Flow // of the chunk in use
+	names Names
+	spare []Flow // of the chunk in use
 	// wall and monotonic are the time of the batch in hand.
 	wall      time.Time
 	monotonic uint64
@@ -136,15 +135,7 @@ func (n *namer) parties(f *Flow) {
 	if f.Destination == nil {
 		f.Destination = nobody
 	}
-	f.SourceNames, f.DestinationNames = n.domainsOf(f.Source, src), n.domainsOf(f.Destination, dst)
-}
-
-// domainsOf returns what an address is called: a container by its own names, others as they were asked for.
-func (n *namer) domainsOf(p *Party, addr netip.Addr) []string {
-	if p.Domains != nil || !addr.IsValid() {
-		return p.Domains
-	}
-	return n.domains.Of(addr)
+	f.SourceNames, f.DestinationNames = f.Source.Domains, f.Destination.Domains
 }
 
 // peer names an address, else the identity that the program gave it; nil if neither is known.

@@ -52,8 +52,6 @@ type Options struct {
 	Ring  Ring
 	Names Names
 	Log   logrus.FieldLogger
-	// Domains are those of addresses outside; nil: none are known.
-	Domains *Domains
 	// Size is how many flows are kept; 0: what fits into DefaultMemory.
 	Size int
 	// First is the number of the first flow: the one after the archive's newest; 0: 1.
@@ -93,7 +91,7 @@ func New(o Options) *Observer {
 		o.Size = FlowsIn(DefaultMemory)
 	}
 	return &Observer{ring: o.Ring, names: o.Names, log: o.Log, clock: o.clock, archive: o.Archive,
-		flows: NewFlowsFrom(o.Size, max(o.First, 1)), closed: make(chan struct{}), namer: namer{names: o.Names, domains: o.Domains}}
+		flows: NewFlowsFrom(o.Size, max(o.First, 1)), closed: make(chan struct{}), namer: namer{names: o.Names}}
 }
 
 // Flows returns the ring of flows, for readers that go on as they come.
