@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/api"
-	"github.com/sluice-net/sluice/observe/ui/traffic"
+	"github.com/sluice-net/sluice/observe/ui/servicemap"
 )
 
 // How often the map is told: rates every second, what is urgent at once, but not more often than mapPause.
@@ -18,9 +18,9 @@ const (
 
 // edgesEvent is what changed of the map.
 type edgesEvent struct {
-	Now   time.Time      `json:"now"`
-	Edges []traffic.Edge `json:"edges"`
-	Lost  uint64         `json:"lost"` // flows, that are missing in it
+	Now   time.Time         `json:"now"`
+	Edges []servicemap.Edge `json:"edges"`
+	Lost  uint64            `json:"lost"` // flows, that are missing in it
 }
 
 // mapStream sends the topology when it changes, and edges.
@@ -56,7 +56,7 @@ func (s *Server) mapStream(ctx context.Context, _ *http.Request, out *events) er
 type mapViewer struct {
 	server   *Server
 	out      *events
-	m        *traffic.Map
+	m        *servicemap.Map
 	last     string // topology
 	version  uint64
 	lastSent time.Time

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/sluice-net/sluice/api"
-	"github.com/sluice-net/sluice/observe/ui/traffic"
+	"github.com/sluice-net/sluice/observe/ui/servicemap"
 )
 
 // Topology is everything that the map shows beside edges.
@@ -63,7 +63,7 @@ type PublishedPort struct {
 }
 
 // topology joins what there is with what flows tell of.
-func (s *Server) topology(ctx context.Context, seen []traffic.Node) (Topology, error) {
+func (s *Server) topology(ctx context.Context, seen []servicemap.Node) (Topology, error) {
 	endpoints, err := s.o.Inventory.Endpoints(ctx)
 	if err != nil {
 		return Topology{}, fmt.Errorf("endpoints: %w", err)
@@ -155,14 +155,14 @@ func (n *MapNode) sort() {
 }
 
 // seenNode is a node that only flows tell of.
-func seenNode(n traffic.Node) *MapNode {
+func seenNode(n servicemap.Node) *MapNode {
 	out := &MapNode{ID: n.ID, Project: n.Project, Service: n.Service, Image: n.Image}
 	switch n.ID {
-	case traffic.Host:
+	case servicemap.Host:
 		out.Kind = KindHost
-	case traffic.World:
+	case servicemap.World:
 		out.Kind = KindWorld
-	case traffic.Other:
+	case servicemap.Other:
 		out.Kind = KindOther
 	default:
 		out.Kind, out.Gone = KindContainer, true

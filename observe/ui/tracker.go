@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/observe"
-	"github.com/sluice-net/sluice/observe/ui/traffic"
+	"github.com/sluice-net/sluice/observe/ui/servicemap"
 )
 
 // How far back a map begins, and how long it is kept when nobody looks.
@@ -26,7 +26,7 @@ type tracker struct {
 	server *Server
 
 	mu      sync.Mutex
-	current *traffic.Map
+	current *servicemap.Map
 	settled chan struct{} // closed when the past is in the map
 	viewers int
 	cancel  context.CancelFunc
@@ -35,7 +35,7 @@ type tracker struct {
 }
 
 // look returns the map, once the past is in it, and what to call when nobody needs it any more.
-func (t *tracker) look(ctx context.Context) (m *traffic.Map, leave func()) {
+func (t *tracker) look(ctx context.Context) (m *servicemap.Map, leave func()) {
 	t.mu.Lock()
 	if t.resting != nil {
 		t.resting.Stop()
@@ -75,7 +75,7 @@ func (t *tracker) leave() {
 // begin starts to read flows. The lock is held.
 func (t *tracker) begin() {
 	ctx, cancel := context.WithCancel(t.server.stop)
-	m, settled := traffic.New(), make(chan struct{})
+	m, settled := servicemap.New(), make(chan struct{})
 	t.current, t.settled, t.cancel = m, settled, cancel
 	added := make(chan struct{}, 1)
 	t.done.Go(func() {

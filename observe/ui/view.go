@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/observe"
-	"github.com/sluice-net/sluice/observe/ui/traffic"
+	"github.com/sluice-net/sluice/observe/ui/servicemap"
 	"github.com/sluice-net/sluice/observe/ui/words"
 )
 
@@ -57,8 +57,8 @@ func (s *Server) view(f *observe.Flow) Flow {
 		Seq: f.Seq, Time: f.Time, Type: f.EventType(), Verdict: words.Verdict(f),
 		Source:      end(f.Source, f.Src(), f.SourcePort(), f.SourceNames),
 		Destination: end(f.Destination, f.Dst(), f.DestinationPort(), f.DestinationNames),
-		Protocol:    f.Protocol(), Port: traffic.Service(f), Reply: f.Reply() == observe.ReplyTrue, Flags: f.TCPFlags(),
-		Length: f.Kernel.Length, Reason: traffic.Reason(f), Side: f.Side(), Published: f.Published,
+		Protocol:    f.Protocol(), Port: servicemap.Service(f), Reply: f.Reply() == observe.ReplyTrue, Flags: f.TCPFlags(),
+		Length: f.Kernel.Length, Reason: servicemap.Reason(f), Side: f.Side(), Published: f.Published,
 		Age: f.Age().Seconds(), Closed: f.IsClosed(), Sent: f.Sent().Bytes, Received: f.Received().Bytes,
 		Packets: f.Sent().Packets + f.Received().Packets, Revision: f.Kernel.Revision,
 	}
@@ -84,7 +84,7 @@ func (s *Server) view(f *observe.Flow) Flow {
 }
 
 func end(p *observe.Party, addr netip.Addr, port uint16, names []string) End {
-	e := End{ID: traffic.ID(p), Port: port, Names: names, Project: p.Project, Service: p.Service, Network: p.Network}
+	e := End{ID: servicemap.ID(p), Port: port, Names: names, Project: p.Project, Service: p.Service, Network: p.Network}
 	if addr.IsValid() {
 		e.Address = addr.String()
 	}

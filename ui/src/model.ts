@@ -1,4 +1,4 @@
-// What the daemon tells: see observe/ui (topology.go, view.go) and observe/ui/traffic (map.go), and api for the rest.
+// What the daemon tells: see observe/ui (topology.go, view.go) and observe/ui/servicemap (map.go), and api for the rest.
 
 export interface Topology {
   host: string;

@@ -6,7 +6,7 @@ import (
 
 	"github.com/sluice-net/sluice/api"
 	"github.com/sluice-net/sluice/observe"
-	"github.com/sluice-net/sluice/observe/ui/traffic"
+	"github.com/sluice-net/sluice/observe/ui/servicemap"
 )
 
 // Verdict says what became of a flow, in Hubble's words: forwarded, dropped or audit; empty where flows were lost.
@@ -109,7 +109,7 @@ func (v value) flow(key string, f *observe.Flow) bool {
 		p := f.Protocol()
 		return v.like(p) || v.text == "icmp" && p == "icmpv6" || v.text == "icmpv4" && p == "icmp"
 	case "reason":
-		return v.like(strings.ToLower(traffic.Reason(f))) || v.like(strings.ReplaceAll(traffic.Reason(f), " ", "_"))
+		return v.like(strings.ToLower(servicemap.Reason(f))) || v.like(strings.ReplaceAll(servicemap.Reason(f), " ", "_"))
 	case "policy":
 		return f.Rule != nil && (v.like(f.Rule.Policy) || v.like(f.Rule.Policy+"/"+f.Rule.Place))
 	case "reply":
@@ -178,7 +178,7 @@ func free(f *observe.Flow, text string) bool {
 			}
 		}
 	}
-	for _, s := range append([]string{f.Protocol(), traffic.Reason(f), f.Src().String(), f.Dst().String()},
+	for _, s := range append([]string{f.Protocol(), servicemap.Reason(f), f.Src().String(), f.Dst().String()},
 		append(f.SourceNames, f.DestinationNames...)...) {
 		if strings.Contains(strings.ToLower(s), text) {
 			return true

@@ -1,4 +1,4 @@
-package traffic
+package servicemap
 
 import (
 	"github.com/sluice-net/sluice/internal/abi"
